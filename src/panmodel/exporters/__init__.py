@@ -1,0 +1,1 @@
+"""The hub → foreign dialects. Exporters know meanings and never bytes."""

@@ -1,0 +1,76 @@
+"""The formats, found by directory: each module here has one `FORMAT`. Nothing is listed by hand."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from panmodel.errors import MissingFileError, UnknownFormatError, UnknownNameError, UsageError
+from panmodel.io.source import Location
+from panmodel.model.format import Format
+
+
+@cache
+def registry() -> Mapping[str, Format]:
+    """Every format by its name, sorted."""
+    found: dict[str, Format] = {}
+    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+        record: Format = importlib.import_module(f"{__name__}.{module}").FORMAT
+        found[record.name] = record
+    return MappingProxyType(found)
+
+
+def by_name(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    try:
+        return registry()[name]
+    except KeyError:
+        raise UnknownNameError("format", name, registry()) from None
+
+
+def detect(location: Location) -> Format:
+    """The format of what lies at a location, told by its content.
+
+    Raises:
+        MissingFileError: Nothing is there.
+        UnknownFormatError: No format recognises it.
+    """
+    accepted = [record for record in registry().values() if record.sniff(location)]
+    if len(accepted) == 1:
+        return accepted[0]
+    where = str(location)
+    if accepted:
+        names = ", ".join(record.name for record in accepted)
+        raise UnknownFormatError(f"could be any of {names}", where=where)
+    if not location.path.exists():
+        raise MissingFileError("there is no such file, folder or checkpoint", where=where)
+    hint = "`panmodel formats` lists what can be read"
+    looks = [record.name for record in registry().values() if location.path.suffix in record.extensions]
+    if looks:
+        hint = f"by its name it should be {' or '.join(looks)}, but its content is not; is it complete? {hint}"
+    raise UnknownFormatError("is of no format that panmodel reads", where=where, hint=hint)
+
+
+def for_target(path: Path) -> Format:
+    """The format that a target of this name is written in.
+
+    Raises:
+        UsageError: The name does not tell.
+    """
+    able = [record for record in registry().values() if record.write and path.suffix in record.extensions]
+    if len(able) == 1:
+        return able[0]
+    if able:
+        names = " or ".join(record.name for record in able)
+        raise UsageError(f"a name ending in {path.suffix!r} may be {names}", where=str(path), hint="say which with --to")
+    known = sorted(ext for record in registry().values() if record.write for ext in record.extensions)
+    hint = f"give it one of {', '.join(known)}, or say the format with --to"
+    raise UsageError(f"no format is written under a name ending in {path.suffix!r}", where=str(path), hint=hint)

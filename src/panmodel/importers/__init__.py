@@ -1,0 +1,1 @@
+"""Foreign graph dialects → the hub. Importers know meanings and never bytes."""

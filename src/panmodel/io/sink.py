@@ -1,0 +1,186 @@
+"""Where bytes go: a conversion leaves all of its files behind, or none, and never a broken one.
+
+Files are written under temporary names in the target's folder, synced, and renamed when all are complete, the main file
+last. A crash at any moment leaves the old files; what it leaves under temporary names is cleared by the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from panmodel.errors import OutputExistsError, StorageError
+
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.partial")
+
+
+class StagedFile:
+    """A file being written under a temporary name; takes any bytes-like object, counts what it took."""
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.partial = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+        with _storage_errors(final):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._file = open(os.open(self.partial, flags, 0o666), "wb", buffering=1 << 20)  # noqa: SIM115
+        self.position = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes; returns their number."""
+        with _storage_errors(self.final):
+            count = self._file.write(data)
+        self.position += count
+        return count
+
+    def write_all(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:
+        """Append each piece in turn; returns the number of bytes."""
+        return sum(self.write(piece) for piece in pieces)
+
+    def align(self, multiple: int) -> None:
+        """Append zero bytes up to the next multiple."""
+        self.write(bytes(-self.position % multiple))
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Replace bytes already written, for headers whose content is known only at the end."""
+        with _storage_errors(self.final):
+            self._file.seek(offset)
+            self._file.write(data)
+            self._file.seek(0, os.SEEK_END)
+
+    def finish(self) -> None:
+        """Bring everything to the disk."""
+        with _storage_errors(self.final):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with contextlib.suppress(OSError):  # buffered bytes that do not fit on the disk: nobody wants them any more
+            self._file.close()
+        self.partial.unlink(missing_ok=True)
+
+
+class Sink:
+    """The files of one conversion. Use it as a context manager: they appear at its end, or not at all.
+
+    Args:
+        target: The main file, or the prefix of a multi-file format.
+        force: Replace files that are there already.
+
+    Raises:
+        OutputExistsError: A file to be written is there, and `force` is not given.
+        StorageError: The disk is full, the folder is missing or not writable.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], *, force: bool = False) -> None:
+        self.target = Path(target)
+        self.force = force
+        self._staged: list[StagedFile] = []
+
+    def open(self, name: str | None = None) -> StagedFile:
+        """Begin a file: the main one, or one of that plain name beside it. The main file is renamed last."""
+        final = self.target if name is None else self.target.with_name(name)
+        if not self.force and (final.exists() or final.is_symlink()):
+            raise OutputExistsError("is there already", where=str(final), hint="add --force to replace it")
+        if any(staged.final == final for staged in self._staged):
+            raise OutputExistsError("would be written twice by this conversion", where=str(final))
+        _clear_stale(final)
+        staged = StagedFile(final)
+        self._staged.append(staged)
+        return staged
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that this sink writes, the main one last."""
+        return [staged.final for staged in self._ordered()]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes written so far, all files together."""
+        return sum(staged.position for staged in self._staged)
+
+    def commit(self) -> None:
+        """Sync everything, then rename everything."""
+        for staged in self._staged:
+            staged.finish()
+        for staged in self._ordered():
+            with _storage_errors(staged.final):
+                os.replace(staged.partial, staged.final)
+        for folder in {staged.final.parent for staged in self._staged}:
+            _sync_folder(folder)
+
+    def discard(self) -> None:
+        """Remove every temporary file."""
+        for staged in self._staged:
+            staged.discard()
+
+    def _ordered(self) -> list[StagedFile]:
+        return sorted(self._staged, key=lambda staged: staged.final == self.target)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.discard()
+
+
+class _storage_errors:  # noqa: N801 - reads as a statement
+    """Turns the operating system's complaint about a target into ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        if not isinstance(error, OSError):
+            return
+        where = str(self.path)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            hint = "free some space or choose another folder; nothing was left behind"
+            raise StorageError(f"cannot be written: {os.strerror(error.errno)}", where=where, hint=hint) from error
+        if error.errno == errno.ENOENT:
+            raise StorageError(f"there is no folder {self.path.parent}", where=where, hint="make it first") from error
+        raise StorageError(f"cannot be written: {error.strerror or error}", where=where) from error
+
+
+def _clear_stale(final: Path) -> None:
+    """Remove temporary files for the same target whose writer does not run any more."""
+    folder = final.parent
+    if not folder.is_dir():
+        return
+    for entry in os.scandir(folder):
+        match = _PARTIAL.fullmatch(entry.name)
+        if match and match["name"] == final.name and not _is_running(int(match["pid"])):
+            Path(entry.path).unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

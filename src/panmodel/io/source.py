@@ -1,0 +1,207 @@
+"""Where bytes come from: bounded positional reads, and the files beside the one that was named.
+
+A reader of a format is handed a `Source`, never a path: it cannot reach a file that the source does not let it reach.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from panmodel.errors import MissingFileError, TruncatedError, UnsafeError
+
+CHUNK = 4 << 20  # large enough to move at the speed of the disk, small enough to stay in the processor's cache
+
+
+class Source:
+    """A run of bytes that can be read at any place.
+
+    Attributes:
+        name: What to call it in messages.
+        size: Bytes in all.
+    """
+
+    name: str
+    size: int
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill the buffer with the bytes from `offset` on.
+
+        Raises:
+            TruncatedError: The source ends before the buffer does.
+        """
+        raise NotImplementedError
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """Read exactly `nbytes` bytes at `offset`; nothing is allocated before both are known to lie inside.
+
+        Raises:
+            TruncatedError: They do not lie inside the source.
+        """
+        self.check(offset, nbytes)
+        buffer = bytearray(nbytes)
+        self.readinto(offset, buffer)
+        return bytes(buffer)
+
+    def check(self, offset: int, nbytes: int) -> None:
+        """Raise TruncatedError unless `nbytes` bytes lie at `offset`."""
+        if offset < 0 or nbytes < 0 or offset + nbytes > self.size:
+            message = f"the file ends at byte {self.size}, but {nbytes} bytes are expected at offset {offset}"
+            raise TruncatedError(message, where=self.name, hint="the file is cut short or damaged: fetch it again")
+
+    def chunks(self, offset: int, nbytes: int, chunk: int = CHUNK) -> Iterator[memoryview]:
+        """Yield `nbytes` bytes from `offset` on in pieces; a piece is valid until the next one is asked for."""
+        self.check(offset, nbytes)
+        buffer = memoryview(bytearray(min(chunk, nbytes)))
+        while nbytes:
+            piece = buffer[: min(chunk, nbytes)]
+            self.readinto(offset, piece)
+            yield piece
+            offset += len(piece)
+            nbytes -= len(piece)
+
+
+class MemorySource(Source):
+    """Bytes in memory; `name` and `base` say in messages where they came from."""
+
+    def __init__(self, data: bytes | bytearray | memoryview, name: str = "memory") -> None:
+        self._data = memoryview(data).cast("B")
+        self.name = name
+        self.size = len(self._data)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """See `Source.readinto`."""
+        self.check(offset, len(buffer))
+        buffer[:] = self._data[offset : offset + len(buffer)]
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """See `Source.read`."""
+        self.check(offset, nbytes)
+        return bytes(self._data[offset : offset + nbytes])
+
+
+class FileSource(Source):
+    """A file on disk, opened once and read by position, so that threads may share it."""
+
+    def __init__(self, path: str | os.PathLike[str], *, follow_links: bool = True) -> None:
+        self.path = Path(path)
+        self.name = str(path)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
+        except FileNotFoundError:
+            raise MissingFileError("there is no such file", where=self.name) from None
+        self._close = weakref.finalize(self, os.close, descriptor)
+        self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self._close()
+            raise UnsafeError("not a regular file", where=self.name)
+        self.size = status.st_size
+        self.identity = (status.st_dev, status.st_ino)
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """See `Source.readinto`."""
+        self.check(offset, len(buffer))
+        view = memoryview(buffer)
+        while view:
+            count = os.preadv(self._descriptor, [view], offset)
+            if count == 0:  # somebody cut the file while it was read
+                self.size = os.fstat(self._descriptor).st_size
+                self.check(offset, len(view))
+            offset += count
+            view = view[count:]
+
+    def fileno(self) -> int:
+        """The file descriptor, for copies that the kernel does by itself."""
+        return self._descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`nbytes` bytes at `offset` of `source`."""
+
+    source: Source
+    offset: int
+    nbytes: int
+
+    def read(self) -> bytes:
+        """All of its bytes."""
+        return self.source.read(self.offset, self.nbytes)
+
+
+class Location:
+    """What the user named: a file, a folder, or the common prefix of several files that is no file itself.
+
+    Formats look at the content through it. The files around the named one are reached by `beside` (names that the
+    format itself makes up) or `contained` (names that come from a file and are not to be believed).
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.path.is_dir()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.path.is_file()
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the model lives in: the named folder itself, or the one that the named file is in."""
+        return self.path if self.is_folder else self.path.parent
+
+    def open(self) -> FileSource:
+        """Open the named file.
+
+        Raises:
+            MissingFileError: There is none.
+        """
+        return FileSource(self.path)
+
+    def head(self, nbytes: int = 64) -> bytes:
+        """Up to `nbytes` bytes from its start; empty if it is not a file."""
+        if not self.is_file:
+            return b""
+        source = self.open()
+        return source.read(0, min(nbytes, source.size))
+
+    def beside(self, name: str) -> Location:
+        """The file of that plain name in the model's folder."""
+        if PurePosixPath(name).name != name:
+            raise UnsafeError(f"{name!r} is not a plain file name", where=str(self))
+        return Location(self.folder / name)
+
+    def names(self) -> list[str]:
+        """Names of what lies in the model's folder, sorted; empty if the folder is not there."""
+        return sorted(os.listdir(self.folder)) if self.folder.is_dir() else []
+
+    def contained(self, relative: str) -> FileSource:
+        """Open a file by a name that a file gave: inside the model's folder, through no link.
+
+        Raises:
+            UnsafeError: The name is absolute, climbs out, passes a link, or names a file with a second hard link.
+            MissingFileError: There is no such file.
+        """
+        parts = PurePosixPath(relative).parts
+        if not parts or relative.startswith("/") or ".." in parts or "\0" in relative or "\\" in relative:
+            raise UnsafeError(f"refuses to follow {relative!r} out of the model's folder", where=str(self))
+        path = self.folder
+        for part in parts:
+            path = path / part
+            if path.is_symlink():
+                raise UnsafeError(f"refuses to follow the link {path}", where=str(self))
+        source = FileSource(path, follow_links=False)
+        if os.fstat(source.fileno()).st_nlink > 1:
+            raise UnsafeError(f"{path} has a second hard link, which may lead outside the model's folder", where=str(self))
+        return source

@@ -1,0 +1,65 @@
+"""What a conversion could not carry, as values that a program can ask for rather than lines of a log."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing lost or changed; `str` says it to a person.
+
+    Attributes:
+        detail: What happened, in words.
+        names: The tensors, nodes or keys that it happened to.
+    """
+
+    kind: ClassVar[str] = "notice"
+
+    detail: str
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.names[:5]) + (f" and {len(self.names) - 5} more" if len(self.names) > 5 else "")
+        return f"{self.detail}: {shown}" if shown else self.detail
+
+    def to_json(self) -> dict[str, Any]:
+        """The notice with its kind, for `--json`."""
+        return {"kind": self.kind, **asdict(self)}
+
+
+class TrainingStateLost(Notice):
+    """Optimizer slots, step or epoch that the target does not hold."""
+
+    kind = "training-state-lost"
+
+
+class MetadataLost(Notice):
+    """Metadata that the target has no place for."""
+
+    kind = "metadata-lost"
+
+
+class TensorsUnused(Notice):
+    """Stored tensors that the converted graph does not use."""
+
+    kind = "tensors-unused"
+
+
+class ValueChanged(Notice):
+    """Tensors stored with other numbers than before (a cast, a default put in)."""
+
+    kind = "value-changed"
+
+
+class GraphLost(Notice):
+    """A graph that the target, which holds weights alone, does not keep."""
+
+    kind = "graph-lost"
+
+
+class Assumed(Notice):
+    """Something that the file leaves open, and what was taken for it."""
+
+    kind = "assumed"
