@@ -73,7 +73,9 @@ class UnknownNameError(UsageError):
         self.name = name
         there = list(known)
         near = get_close_matches(name, there, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(there[:12]) or 'none'}"
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(there[:12]) or 'none'}"
+        )
         super().__init__(f"no {kind} named {name!r}", where=where, hint=hint)
 
 

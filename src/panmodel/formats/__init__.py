@@ -70,7 +70,9 @@ def for_target(path: Path) -> Format:
         return able[0]
     if able:
         names = " or ".join(record.name for record in able)
-        raise UsageError(f"a name ending in {path.suffix!r} may be {names}", where=str(path), hint="say which with --to")
+        raise UsageError(
+            f"a name ending in {path.suffix!r} may be {names}", where=str(path), hint="say which with --to"
+        )
     known = sorted(ext for record in registry().values() if record.write for ext in record.extensions)
     hint = f"give it one of {', '.join(known)}, or say the format with --to"
     raise UsageError(f"no format is written under a name ending in {path.suffix!r}", where=str(path), hint=hint)

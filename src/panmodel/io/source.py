@@ -203,5 +203,7 @@ class Location:
                 raise UnsafeError(f"refuses to follow the link {path}", where=str(self))
         source = FileSource(path, follow_links=False)
         if os.fstat(source.fileno()).st_nlink > 1:
-            raise UnsafeError(f"{path} has a second hard link, which may lead outside the model's folder", where=str(self))
+            raise UnsafeError(
+                f"{path} has a second hard link, which may lead outside the model's folder", where=str(self)
+            )
         return source
