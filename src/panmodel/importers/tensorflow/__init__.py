@@ -1,0 +1,1 @@
+"""TensorFlow graphs → the hub: one file per operator family, found by directory (see `registry`)."""

@@ -1,0 +1,58 @@
+"""CRC-32C as TensorFlow stores it: masked, so that a sum over data which holds sums stays a good one.
+
+Source: tsl/lib/hash/crc32c.h (mask); RFC 3720 appendix B.4 (polynomial, test vectors).
+"""
+
+from __future__ import annotations
+
+_MASK_DELTA = 0xA282EAD8
+_PIECE = 256 << 10  # the C extension takes nothing but bytes; a copy of this size stays in the processor's cache
+
+
+def crc32c(data: bytes | bytearray | memoryview, start: int = 0) -> int:
+    """The CRC-32C of some bytes, by the processor's own instruction where it has one.
+
+    Args:
+        data: The bytes.
+        start: The sum of what came before them.
+    """
+    import google_crc32c
+
+    if isinstance(data, bytes) and len(data) <= _PIECE:
+        return int(google_crc32c.extend(start, data))
+    view = memoryview(data).cast("B")
+    for offset in range(0, len(view), _PIECE):
+        start = google_crc32c.extend(start, bytes(view[offset : offset + _PIECE]))
+    return start
+
+
+def mask(crc: int) -> int:
+    """The sum as it is stored: rotated right by 15 bits, and a constant added."""
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def unmask(stored: int) -> int:
+    """The sum that was stored; the opposite of `mask`."""
+    rotated = (stored - _MASK_DELTA) & 0xFFFFFFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
+
+class MaskedCrc32c:
+    """A running CRC-32C that is held against a stored, masked one.
+
+    Args:
+        stored: The masked sum from the file.
+    """
+
+    def __init__(self, stored: int) -> None:
+        self._stored = stored
+        self._crc = 0
+
+    def update(self, piece: bytes | bytearray | memoryview) -> None:
+        """Take the next piece."""
+        self._crc = crc32c(piece, self._crc)
+
+    def verify(self) -> str | None:
+        """None if the stored sum is met, else what was expected and found."""
+        found = mask(self._crc)
+        return None if found == self._stored else f"masked crc32c {self._stored:08x} expected, {found:08x} found"
