@@ -16,6 +16,7 @@ class Limits:
     Attributes:
         header_bytes: A header held in memory at once (safetensors allows 100 MB by its specification).
         message_bytes: A protobuf message that is held in memory; larger ones are walked field by field.
+        fields: Fields of one protobuf message, and bytes of a list in it that is held as Python objects.
         text_bytes: A text file (`.pbtxt`, `checkpoint`, JSON).
         nesting: Messages, pickled containers or groups within each other.
         rank: Dimensions of a tensor.
@@ -30,10 +31,12 @@ class Limits:
         pickle_opcodes: Opcodes executed of one pickle stream.
         pickle_objects: Memo entries and stack slots of one pickle stream.
         string_elements: Elements of one string tensor.
+        filled_elements: Elements of a tensor that the file gives a few values for, which are repeated.
     """
 
     header_bytes: int = 100_000_000
     message_bytes: int = 1 << 20
+    fields: int = 10_000_000
     text_bytes: int = 256 << 20
     nesting: int = 64
     rank: int = 64
@@ -48,6 +51,7 @@ class Limits:
     pickle_opcodes: int = 50_000_000
     pickle_objects: int = 10_000_000
     string_elements: int = 10_000_000
+    filled_elements: int = 1 << 28
 
 
 DEFAULT = Limits()
