@@ -87,7 +87,7 @@ def main(folder):
         saver.restore(session, prefix)
         logits, probabilities = session.run(["logits:0", "probabilities:0"], {"images:0": held_out})
     accuracy = float(np.mean(probabilities.argmax(axis=1) == held_out_labels))
-    print("accuracy on %d images held out: %.4f" % (len(held_out), accuracy))
+    print(f"accuracy on {len(held_out)} images held out: {accuracy:.4f}")
     assert accuracy > 0.95, accuracy
 
     named = {"images:0": held_out[:RECORDED], "labels": held_out_labels[:RECORDED]}

@@ -47,6 +47,12 @@ class TensorsUnused(Notice):
     kind = "tensors-unused"
 
 
+class TensorsIncomplete(Notice):
+    """Tensors that are listed, of which the file holds only a part: they cannot be read."""
+
+    kind = "tensors-incomplete"
+
+
 class ValueChanged(Notice):
     """Tensors stored with other numbers than before (a cast, a default put in)."""
 

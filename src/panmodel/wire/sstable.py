@@ -85,14 +85,14 @@ def _footer(source: Source) -> _Handle:
         raise CorruptError(f"the footer ends with {found}, expected {MAGIC.hex()}", where=where, hint=hint)
     position = 0
     for _ in range(3):  # offset and size of the meta-index block, which TensorFlow leaves empty, and the index's offset
-        offset, position = _varint(footer, position, where)
-    nbytes, _ = _varint(footer, position, where)
+        offset, position = decode_varint(footer, position, where)
+    nbytes, _ = decode_varint(footer, position, where)
     return _Handle(offset, nbytes)
 
 
 def _handle(value: bytes, where: str) -> _Handle:
-    offset, position = _varint(value, 0, where)
-    nbytes, position = _varint(value, position, where)
+    offset, position = decode_varint(value, 0, where)
+    nbytes, position = decode_varint(value, position, where)
     if position != len(value):
         raise CorruptError(f"an entry of the index block has {len(value) - position} bytes too many", where=where)
     return _Handle(offset, nbytes)
@@ -119,8 +119,8 @@ def _read_block(source: Source, handle: _Handle) -> tuple[bytes, str]:
 def _decompressed(data: bytes, where: str) -> bytes:
     import cramjam
 
-    announced, _ = _varint(data, 0, where)
-    # A snappy element of two bytes copies at most 64, so more than 32 times the size cannot be true.
+    announced, _ = decode_varint(data, 0, where)
+    # The densest element of snappy takes three bytes and copies 64, so more than 32 times the size cannot be true.
     if announced > min(DEFAULT.block_bytes, 32 * len(data)):
         raise LimitError(f"{len(data)} compressed bytes announce {announced}", where=where)
     try:
@@ -139,9 +139,9 @@ def _block_entries(content: bytes, where: str) -> Iterator[Entry]:
     key = b""
     while position < end:
         start = position
-        shared, position = _varint(content, position, where)
-        unshared, position = _varint(content, position, where)
-        value_bytes, position = _varint(content, position, where)
+        shared, position = decode_varint(content, position, where)
+        unshared, position = decode_varint(content, position, where)
+        value_bytes, position = decode_varint(content, position, where)
         if shared > len(key) or (start in restarts and shared):
             raise CorruptError(f"the entry at byte {start} shares {shared} bytes with no key before it", where=where)
         if unshared + value_bytes > end - position:
@@ -168,7 +168,7 @@ def _restarts(content: bytes, where: str) -> tuple[int, set[int]]:
     return end, set(struct.unpack_from(f"<{count}I", content, end))
 
 
-def _varint(data: bytes, position: int, where: str) -> tuple[int, int]:
+def decode_varint(data: bytes, position: int, where: str) -> tuple[int, int]:
     """A number of seven bits a byte, lowest first, and the position after it."""
     result = shift = 0
     while position < len(data) and shift < 64:

@@ -1,0 +1,76 @@
+"""TensorFlow checkpoint, format V2: `PREFIX.index`, `PREFIX.data-SSSSS-of-NNNNN`, and perhaps `PREFIX.meta`.
+
+Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/util/tensor_bundle
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from panmodel.errors import MissingFileError, PanmodelError
+from panmodel.io.source import Location
+from panmodel.model.format import Format, Holds
+from panmodel.model.model import Model
+from panmodel.model.tensorflow_bundle import read_bundle_tensors
+from panmodel.model.tensorflow_checkpoint_files import find_checkpoint
+from panmodel.model.tensorflow_training import training_state
+
+
+def sniff(location: Location) -> bool:
+    """See `Format.sniff`."""
+    try:
+        return find_checkpoint(location) is not None
+    except PanmodelError:  # it is one, and `read` will say what is wrong with it
+        return True
+
+
+def read(location: Location) -> Model:
+    """Open a checkpoint: costs the index and the meta graph, whatever the size of the data.
+
+    Args:
+        location: The prefix, any one of its files, the state file, or the folder.
+
+    Raises:
+        MissingFileError: The index, a data file, or the checkpoint that the state file names is not there.
+        CorruptError: The index or the meta graph is damaged, or a tensor does not lie inside its data file.
+        UsageError: A folder holds several checkpoints.
+    """
+    files = find_checkpoint(location)
+    if files is None:
+        raise MissingFileError("there is no checkpoint", where=str(location))
+    content = read_bundle_tensors(files.open_index(), files.open_shard)
+    header = content.bundle.header
+    model = Model(
+        FORMAT.name,
+        tensors=content.tensors,
+        training=training_state(content.tensors),
+        notices=[*files.notices, *content.notices],
+        source=str(location),
+    )
+    metadata: dict[str, Any] = {"framework": "tensorflow"}
+    if (meta := files.meta) is not None:
+        # loaded where it is needed: weights alone need no graph
+        from panmodel.model.tensorflow import meta_graph
+
+        graph, metadata = meta_graph(meta.open())
+        graph.variables = content.tensors
+        model.program = graph
+    if version := metadata.pop("tensorflow_version", ""):
+        metadata["version"] = version
+    metadata |= {"shards": header.num_shards, "endianness": "big" if content.bundle.is_big_endian else "little"}
+    if files.state is not None:
+        metadata["checkpoint"] = {"latest": files.state.latest, "all": list(files.state.all_paths)}
+    model.metadata = metadata
+    return model
+
+
+FORMAT = Format(
+    name="tensorflow_checkpoint",
+    summary="TensorFlow checkpoint, format V2 (.index, .data-…, .meta)",
+    extensions=(".ckpt", ".index"),
+    spec="https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/tensor_bundle/tensor_bundle.h",
+    holds=Holds.WEIGHTS | Holds.GRAPH | Holds.TRAINING | Holds.METADATA,
+    sniff=sniff,
+    read=read,
+    dialect="tensorflow",
+)

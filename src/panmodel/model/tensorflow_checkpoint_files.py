@@ -1,0 +1,174 @@
+"""Which files make up a TensorFlow checkpoint, from any one of them: index, data, meta graph, state file, or folder.
+
+Source: tensorflow/python/training/checkpoint_management.py
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
+
+from panmodel.errors import MissingFileError, PanmodelError, UsageError
+from panmodel.io.source import FileSource, Location
+from panmodel.model.notice import Assumed, Notice
+from panmodel.wire.tensor_bundle import (
+    CheckpointState,
+    is_bundle_index,
+    is_checkpoint_state,
+    read_checkpoint_state,
+    shard_name,
+)
+
+STATE_FILE = "checkpoint"
+_INDEX, _META = ".index", ".meta"
+_DATA = re.compile(r"(?P<prefix>.+)\.data-\d{5,}-of-\d{5,}")
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The files of one checkpoint.
+
+    Attributes:
+        index: The index file; it may be missing.
+        state: What the state file says, if the checkpoint was found through one.
+        notices: What was taken for what a file left open.
+    """
+
+    index: Location
+    state: CheckpointState | None = None
+    notices: list[Notice] = field(default_factory=list)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all its files begin with."""
+        return self.index.path.name.removesuffix(_INDEX)
+
+    @property
+    def meta(self) -> Location | None:
+        """The file with the meta graph, if there is one."""
+        found = self.index.beside(self.prefix + _META)
+        return found if found.is_file else None
+
+    def open_index(self) -> FileSource:
+        """Open the index.
+
+        Raises:
+            MissingFileError: It is not there.
+        """
+        if not self.index.is_file:
+            message = "the index of this checkpoint is missing; the data files do not say what is in them"
+            raise MissingFileError(message, where=str(self.index), hint="fetch it too; it belongs beside the data")
+        return self.index.open()
+
+    def open_shard(self, shard: int, num_shards: int) -> FileSource:
+        """Open a data file by its number.
+
+        Raises:
+            MissingFileError: It is not there.
+        """
+        return self.index.beside(shard_name(self.prefix, shard, num_shards)).open()
+
+
+def find_checkpoint(location: Location) -> CheckpointFiles | None:
+    """Find the V2 checkpoint that a path means.
+
+    Args:
+        location: The common prefix, any one of its files, the state file `checkpoint`, or the folder.
+
+    Returns:
+        Its files; None if the path means something else.
+
+    Raises:
+        UsageError: A folder holds several, and no state file says which.
+        MissingFileError: The state file names a checkpoint that is not there.
+        UnsafeError: The state file names one outside of its folder.
+    """
+    if location.is_folder:
+        return _in_folder(location) or _of_prefix(location)
+    return _of_file(location) if location.is_file else _of_prefix(location)
+
+
+def _of_prefix(location: Location) -> CheckpointFiles | None:
+    """The checkpoint whose files begin with this name, which is no file itself."""
+    prefix = location.path.name
+    if not prefix or prefix in (".", ".."):
+        return None
+    index = Location(location.path.with_name(prefix + _INDEX))
+    return CheckpointFiles(index) if index.is_file or _has_data(index, prefix) else None
+
+
+def _of_file(location: Location) -> CheckpointFiles | None:
+    name = location.path.name
+    if data := _DATA.fullmatch(name):
+        return CheckpointFiles(location.beside(data["prefix"] + _INDEX))
+    if name.endswith(_META):
+        index = location.beside(name.removesuffix(_META) + _INDEX)
+        return CheckpointFiles(index) if index.is_file else None
+    if name.endswith(_INDEX) and _has_data(location, name.removesuffix(_INDEX)):
+        return CheckpointFiles(location)
+    if _is_index(location):
+        if not name.endswith(_INDEX):
+            message = f"is the index of a checkpoint under a name that does not end in {_INDEX!r}"
+            hint = f"rename it to the prefix of the data files and {_INDEX}"
+            raise MissingFileError(message, where=str(location), hint=hint)
+        return CheckpointFiles(location)
+    return _of_state_file(location) if is_checkpoint_state(location.head(4096)) else None
+
+
+def _in_folder(folder: Location) -> CheckpointFiles | None:
+    state = folder.beside(STATE_FILE)
+    if is_checkpoint_state(state.head(4096)):
+        return _of_state_file(state)
+    found = _indexes(folder)
+    if len(found) > 1:
+        names = ", ".join(name.removesuffix(_INDEX) for name in found)
+        hint = f"say which: {folder.path / found[-1].removesuffix(_INDEX)}"
+        raise UsageError(f"holds several checkpoints and no state file: {names}", where=str(folder), hint=hint)
+    return CheckpointFiles(folder.beside(found[0])) if found else None
+
+
+def _of_state_file(location: Location) -> CheckpointFiles | None:
+    """The checkpoint that a state file names as the latest; never one outside of the state file's folder."""
+    state = read_checkpoint_state(location.open())
+    latest, notices = state.latest, list[Notice]()
+    if latest.startswith("/") or PureWindowsPath(latest).drive:
+        name = re.split(r"[\\/]", latest)[-1]
+        if not _is_here(latest, location):
+            notices.append(Assumed(f"the state file names {latest}; taken for {name!r} in the same folder"))
+    else:
+        name = latest.removeprefix("./")
+    if not name:
+        raise MissingFileError(f"names no checkpoint, but the folder {latest}", where=str(location))
+    if PurePosixPath(name).name == name:
+        index = location.beside(name + _INDEX)
+    else:
+        index = Location(location.contained(name + _INDEX).path)
+    if index.is_file or _has_data(index, index.path.name.removesuffix(_INDEX)):
+        return CheckpointFiles(index, state, notices)
+    if index.path.with_name(index.path.name.removesuffix(_INDEX)).is_file():
+        return None  # a checkpoint of the older format, which is one file under the name itself
+    there = ", ".join(_indexes(location)) or "none"
+    message = f"names the checkpoint {latest}, of which nothing is in this folder"
+    hint = f"indexes that are here: {there}; give the path of the checkpoint itself if it lies elsewhere"
+    raise MissingFileError(message, where=str(location), hint=hint)
+
+
+def _is_here(path: str, location: Location) -> bool:
+    return PurePosixPath(path).parent == PurePosixPath(location.folder.resolve())
+
+
+def _indexes(folder: Location) -> list[str]:
+    names = (name for name in folder.names() if name.endswith(_INDEX))
+    return [name for name in names if _is_index(folder.beside(name))]
+
+
+def _is_index(location: Location) -> bool:
+    try:
+        return location.is_file and is_bundle_index(location.open())
+    except PanmodelError:  # damaged beyond telling
+        return False
+
+
+def _has_data(index: Location, prefix: str) -> bool:
+    return any((found := _DATA.fullmatch(name)) and found["prefix"] == prefix for name in index.names())
