@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from panmodel.errors import MissingFileError, UnknownFormatError, UnknownNameError, UsageError
+from panmodel.errors import MissingFileError, UnknownFormatError, UnknownNameError, UnsupportedError, UsageError
 from panmodel.io.source import Location
 from panmodel.model.format import Format
+from panmodel.model.model import Model
+
+PathLike = str | os.PathLike[str]
 
 
 @cache
@@ -34,6 +38,25 @@ def by_name(name: str) -> Format:
         return registry()[name]
     except KeyError:
         raise UnknownNameError("format", name, registry()) from None
+
+
+def read(path: PathLike) -> Model:
+    """Open a model file, whatever it is; weights stay on disk until they are asked for.
+
+    Args:
+        path: A file, a folder, or the prefix of a checkpoint; any one file of several will do.
+
+    Raises:
+        ReadError: Nothing readable is there.
+        UnsafeError: Reading it would execute something or leave its folder.
+    """
+    location = Location(path)
+    record = detect(location)
+    if record.read is None:
+        raise UnsupportedError(f"{record.name} files are written, not read", where=str(path))
+    model = record.read(location)
+    model.source = str(path)
+    return model
 
 
 def detect(location: Location) -> Format:

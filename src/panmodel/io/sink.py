@@ -88,14 +88,19 @@ class Sink:
     def open(self, name: str | None = None) -> StagedFile:
         """Begin a file: the main one, or one of that plain name beside it. The main file is renamed last."""
         final = self.target if name is None else self.target.with_name(name)
-        if not self.force and (final.exists() or final.is_symlink()):
-            raise OutputExistsError("is there already", where=str(final), hint="add --force to replace it")
+        self.require_free(final)
         if any(staged.final == final for staged in self._staged):
             raise OutputExistsError("would be written twice by this conversion", where=str(final))
         _clear_stale(final)
         staged = StagedFile(final)
         self._staged.append(staged)
         return staged
+
+    def require_free(self, final: Path | None = None) -> None:
+        """Raise OutputExistsError if the file (the main one, if left out) is there and must stay."""
+        final = final or self.target
+        if not self.force and (final.exists() or final.is_symlink()):
+            raise OutputExistsError("is there already", where=str(final), hint="add --force to replace it")
 
     @property
     def files(self) -> list[Path]:

@@ -1,0 +1,43 @@
+"""panmodel opens, inspects, checks, runs, compares and converts deep-learning model files.
+
+It needs none of the frameworks that wrote a file, and executes nothing that a file carries.
+
+    import panmodel as pm
+    model = pm.read("model.ckpt")                     # lazy, whatever the size
+    pm.inspect("model.ckpt")
+    pm.convert("model.ckpt", "model.onnx")
+    pm.convert("model.ckpt", "net.py")                # readable PyTorch source, net.safetensors beside it
+    module = pm.to_torch("model.ckpt")
+    pm.verify("model.ckpt", "model.onnx")
+"""
+
+from panmodel.convert import convert, to_torch, write
+from panmodel.errors import PanmodelError
+from panmodel.formats import read
+from panmodel.inspection import Inspection, inspect
+from panmodel.model.model import Model
+from panmodel.model.notice import Notice
+from panmodel.model.report import Difference, Report, Verification
+from panmodel.model.tensor import Tensor
+from panmodel.verify import verify
+from panmodel.version import VERSION
+
+__version__ = VERSION
+
+__all__ = [
+    "Difference",
+    "Inspection",
+    "Model",
+    "Notice",
+    "PanmodelError",
+    "Report",
+    "Tensor",
+    "Verification",
+    "__version__",
+    "convert",
+    "inspect",
+    "read",
+    "to_torch",
+    "verify",
+    "write",
+]

@@ -1,0 +1,91 @@
+"""The command `panmodel`: one file per subcommand, found by directory. Data on stdout, talk on stderr.
+
+Exit codes: 0 fine or same · 1 differs, or findings · 2 usage · 3 unreadable or corrupt · 4 unsupported · 5 refused as
+unsafe · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+
+import click
+
+from panmodel.errors import PanmodelError
+from panmodel.version import VERSION
+
+INTERRUPTED, UNREADABLE, USAGE = 130, 3, 2
+
+
+class _Commands(click.Group):
+    """Subcommands are the modules of this folder that have a `command`; each is loaded when it is used."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(_):
+            return None
+        found: click.Command = importlib.import_module(f"{__name__}.{name}").command
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="panmodel")
+def panmodel() -> None:
+    """Open, inspect, check, run, compare and convert deep-learning model files.
+
+    No framework is needed, and nothing that a file carries is executed.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the name of the command.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = panmodel.main(arguments, prog_name="panmodel", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Abort:
+        return _say("interrupted; nothing was left half-written", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing was left half-written", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except PanmodelError as error:
+        _report_as_json(error, arguments)
+        return _say(str(error), error.exit_code)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror or error}", UNREADABLE)
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(f"panmodel: {text}", err=True)
+    return code
+
+
+def _report_as_json(error: PanmodelError, arguments: list[str]) -> None:
+    if "--json" not in arguments:
+        return
+    import json
+
+    plain = {"kind": type(error).__name__, "message": error.message, "where": error.where, "hint": error.hint}
+    click.echo(json.dumps({"error": {**plain, "exit_code": error.exit_code}}, indent=1))

@@ -1,0 +1,67 @@
+"""`panmodel verify`: run two models on the same inputs and compare."""
+
+from __future__ import annotations
+
+import click
+
+from panmodel.cli._output import json_option, print_json, print_table, printable
+from panmodel.errors import UsageError
+from panmodel.model.report import Difference, Verification
+from panmodel.verify import ATOL, RTOL, verify
+from panmodel.verify.inputs import load
+
+
+@click.command("verify")
+@click.argument("first", type=click.Path(), metavar="A")
+@click.argument("second", type=click.Path(), metavar="B")
+@click.option("--input", "given", multiple=True, metavar="NAME=FILE.npy", help="Array for one input; may be repeated.")
+@click.option("--inputs", "file", type=click.Path(), metavar="FILE.npz", help="Arrays for the inputs, by name.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random inputs, where none are given.")
+@click.option("--rtol", default=RTOL, show_default=True, help="Relative tolerance.")
+@click.option("--atol", default=ATOL, show_default=True, help="Absolute tolerance.")
+@click.option("--layers", is_flag=True, help="Find the first intermediate tensor that differs.")
+@json_option
+def command(
+    first: str,
+    second: str,
+    given: tuple[str, ...],
+    file: str | None,
+    seed: int,
+    rtol: float,
+    atol: float,
+    *,
+    layers: bool,
+    as_json: bool,
+) -> int:
+    """Run A and B on the same inputs and compare their outputs; exit 1 if they differ.
+
+    Either may be an .npz file with recorded answers.
+    """
+    arrays = dict(load(file)) if file else {}
+    for pair in given:
+        name, equals, path = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--input takes NAME=FILE.npy, not {pair!r}")
+        arrays[name] = next(iter(load(path).values()))
+    found = verify(first, second, inputs=arrays or None, seed=seed, rtol=rtol, atol=atol, layers=layers)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        _print(found, layers=layers)
+    return 0 if found.same else 1
+
+
+def _print(found: Verification, *, layers: bool) -> None:
+    print_table([("A", found.first), ("B", found.second), ("on", printable(found.inputs))], indent="")
+    click.echo(f"outputs (rtol {found.rtol:g}, atol {found.atol:g})")
+    print_table([_row(output) for output in found.outputs])
+    if layers:
+        first = found.first_difference
+        said = "none differs" if first is None else f"the first that differs: {'  '.join(_row(first))}"
+        click.echo(f"{found.layers} intermediate tensors compared; {said}")
+
+
+def _row(found: Difference) -> tuple[str, ...]:
+    verdict = "same" if found.within else "DIFFERS"
+    off = f"max absolute {found.max_absolute:.3g}", f"relative {found.max_relative:.3g}"
+    return (printable(found.name), str(list(found.shape)), *off, verdict, found.detail)

@@ -1,0 +1,310 @@
+"""Plans a conversion and runs it: the only place where the pipeline is put together.
+
+A plan is the shortest way through the dialects: a source whose graph is in the dialect of the target passes through
+nothing, weights alone go straight from reader to writer, and everything else meets in the hub.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panmodel import formats
+from panmodel.errors import LossyError, UnsupportedError, UsageError, VerificationError
+from panmodel.formats import PathLike, read
+from panmodel.io.sink import Sink
+from panmodel.model.format import Format, Holds
+from panmodel.model.graph import Graph
+from panmodel.model.model import Model
+from panmodel.model.notice import GraphLost, TrainingStateLost
+from panmodel.model.report import Report
+
+if TYPE_CHECKING:
+    import torch
+
+Names = Sequence[str] | None
+
+
+def write(model: Model, path: PathLike, *, to: str | None = None, force: bool = False) -> Report:
+    """Write a model as it is, in the format that the target's name tells.
+
+    Args:
+        model: What to write; its graph must be in the dialect of the target (`convert` takes care of that).
+        path: Target.
+        to: Name of the format, where the target's name does not tell.
+        force: Replace what is there.
+    """
+    target = Path(path)
+    return _finish(model, target, _target_format(target, to), _Plan(), force=force)
+
+
+def convert(
+    source: PathLike,
+    target: PathLike,
+    *,
+    to: str | None = None,
+    inputs: Names = None,
+    outputs: Names = None,
+    verify: bool = False,
+    weights_only: bool = False,
+    strict: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Report:
+    """Convert a model file into another format.
+
+    Args:
+        source: What `read` opens.
+        target: File to write; its name tells the format.
+        to: Name of the format, where the target's name does not tell.
+        inputs: Tensors ("name:port") that become the inputs; found by themselves if left out.
+        outputs: Tensors that become the outputs; likewise.
+        verify: Run source and result on the same inputs and compare.
+        weights_only: Move the tensors as they are, without any graph.
+        strict: Refuse to lose anything.
+        force: Replace files that are there.
+        dry_run: Do everything except writing.
+
+    Returns:
+        The receipt.
+
+    Raises:
+        UnsupportedOperatorsError: Operators that have no converter, all of them.
+        LossyError: With `strict`, something would be lost.
+        VerificationError: With `verify`, the results differ; nothing is written.
+    """
+    began = time.monotonic()
+    path = Path(target)
+    record = _target_format(path, to)
+    if path.exists() and Path(source).exists() and os.path.samefile(source, path):
+        raise UsageError("is both source and target", where=str(path))
+    model = read(source)
+    plan = _plan(model, record, inputs, outputs, weights_only=weights_only)
+    if not dry_run and not force:
+        Sink(path).require_free()
+    result = plan.run(model)
+    result.notices.extend(_losses(model, record, plan, weights_only=weights_only))
+    if strict and result.notices:
+        losses = "\n".join(f"  {notice}" for notice in result.notices)
+        raise LossyError(f"something would be lost:\n{losses}", where=str(source), hint="leave out --strict to go on")
+    verification = _verified(model, result, str(source)) if verify else None
+    report = _finish(result, path, record, plan, force=force, dry_run=dry_run)
+    report.verification = verification
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def to_torch(source: PathLike, *, inputs: Names = None, outputs: Names = None) -> torch.nn.Module:
+    """Convert to a PyTorch module in memory: the generated source, executed, with its weights loaded.
+
+    Args:
+        source: What `read` opens, with a graph.
+        inputs: Tensors that `forward` takes, in this order; found by themselves if left out.
+        outputs: Tensors that it returns; likewise.
+    """
+    from panmodel.runtimes import torch as runtime
+
+    model = read(source)
+    result = _plan(model, formats.by_name("torch_source"), inputs, outputs, weights_only=False).run(model)
+    return runtime.build(result.program)
+
+
+# Plans
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One way from a dialect to another."""
+
+    source: str
+    target: str
+    title: str
+    run: Callable[[Model, Names, Names], Model]
+
+
+def _import_tensorflow(model: Model, inputs: Names, outputs: Names) -> Model:
+    from panmodel import passes
+    from panmodel.importers.tensorflow.driver import import_graph
+
+    imported = import_graph(model, inputs, outputs)
+    assert isinstance(imported.program, Graph)
+    return replace(imported, program=passes.optimize(imported.program))
+
+
+def _freeze_tensorflow(model: Model, inputs: Names, outputs: Names) -> Model:
+    from panmodel.model.tensorflow import TensorFlowGraph
+    from panmodel.model.tensorflow_freeze import freeze
+
+    assert isinstance(model.program, TensorFlowGraph)
+    return replace(model, program=freeze(model.program, outputs=outputs, inputs=inputs))
+
+
+def _export_torch(model: Model, inputs: Names, outputs: Names) -> Model:
+    from panmodel import passes
+    from panmodel.exporters.torch import export
+
+    assert isinstance(model.program, Graph)
+    if model.format == "onnx":
+        model = replace(model, program=passes.optimize(_cut(model.program, inputs, outputs, model.source)))
+    return export(model)
+
+
+def _cut_onnx(model: Model, inputs: Names, outputs: Names) -> Model:
+    assert isinstance(model.program, Graph)
+    return replace(model, program=_cut(model.program, inputs, outputs, model.source))
+
+
+def _cut(graph: Graph, inputs: Names, outputs: Names, where: str) -> Graph:
+    if inputs is None and outputs is None:
+        return graph
+    from panmodel.passes.cut import cut
+
+    return cut(graph, inputs, outputs, where)
+
+
+_STEPS = (
+    _Step("tensorflow", "tensorflow", "freeze", _freeze_tensorflow),
+    _Step("tensorflow", "onnx", "import TensorFlow", _import_tensorflow),
+    _Step("onnx", "onnx", "cut", _cut_onnx),
+    _Step("onnx", "torch", "export PyTorch", _export_torch),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The steps of a conversion, and whether the graph comes along."""
+
+    steps: tuple[_Step, ...] = ()
+    inputs: Names = None
+    outputs: Names = None
+    keeps_graph: bool = True
+
+    def run(self, model: Model) -> Model:
+        if not self.keeps_graph:
+            return replace(model, program=None, notices=list(model.notices))
+        model = replace(model, notices=list(model.notices))
+        for step in self.steps:
+            model = step.run(model, self.inputs, self.outputs)
+        return model
+
+
+def _plan(model: Model, record: Format, inputs: Names, outputs: Names, *, weights_only: bool) -> _Plan:
+    """The shortest way from a model to a format."""
+    wants_graph = record.dialect is not None and not weights_only
+    if model.dialect is None or not wants_graph:
+        if inputs is not None or outputs is not None:
+            raise UsageError("inputs and outputs say where to cut a graph, and no graph is converted here")
+        if record.holds & Holds.GRAPH:
+            hint = "weights alone can become .safetensors or .pt"
+            raise UnsupportedError(
+                f"holds weights without a graph, {record.name} needs one", where=model.source, hint=hint
+            )
+        return _Plan(keeps_graph=False)
+    steps = _way(model.dialect, record.dialect or "")
+    if steps is None:
+        message = f"there is no way from {model.format} to {record.name} yet"
+        raise UnsupportedError(
+            message, where=model.source, hint="`panmodel formats` lists what can be read and written"
+        )
+    return _Plan(steps, inputs, outputs)
+
+
+def _way(source: str, target: str) -> tuple[_Step, ...] | None:
+    """Breadth first through the dialects; a step within one dialect stands only where nothing else is to be done."""
+    if source == target:
+        return tuple(step for step in _STEPS if step.source == step.target == source)
+    ways: list[tuple[_Step, ...]] = [()]
+    for way in ways:
+        at = way[-1].target if way else source
+        if at == target:
+            return way
+        ways.extend((*way, step) for step in _STEPS if step.source == at != step.target and len(way) < len(_STEPS))
+    return None
+
+
+def _target_format(path: Path, to: str | None) -> Format:
+    record = formats.by_name(to) if to else formats.for_target(path)
+    if record.write is None:
+        raise UnsupportedError(f"{record.name} is read, not written", where=str(path))
+    return record
+
+
+# Receipts
+
+
+def _losses(model: Model, record: Format, plan: _Plan, *, weights_only: bool) -> list[Any]:
+    """What the target has no place for."""
+    lost: list[Any] = []
+    if model.program is not None and not plan.keeps_graph and not weights_only:
+        lost.append(GraphLost(f"the graph is not kept: {record.name} holds weights alone"))
+    if model.training is not None and plan.keeps_graph and not record.holds & Holds.TRAINING:
+        slots = tuple(f"{variable} ({slot})" for variable, kinds in model.training.slots.items() for slot in kinds)
+        if slots:
+            lost.append(TrainingStateLost(f"optimizer slots are not kept in {record.name}", slots))
+        if model.training.step is not None:
+            lost.append(TrainingStateLost(f"the step ({model.training.step}) is not kept in {record.name}"))
+    return lost
+
+
+def _finish(
+    model: Model, path: Path, record: Format, plan: _Plan, *, force: bool = False, dry_run: bool = False
+) -> Report:
+    """Write, and make out the receipt."""
+    report = Report(model.source, model.format, str(path), record.name, notices=model.notices, dry_run=dry_run)
+    report.steps = [step.title for step in plan.steps]
+    if not dry_run:
+        assert record.write is not None
+        with Sink(path, force=force) as sink:
+            record.write(model, sink)
+        report.files, report.nbytes = [str(file) for file in sink.files], sink.nbytes
+    _describe(model, report)
+    report.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return report
+
+
+def _describe(model: Model, report: Report) -> None:
+    from panmodel.model.torch import TorchSource
+
+    program = model.program
+    report.tensors = len(model.tensors)
+    if isinstance(program, Graph):
+        from panmodel.passes.layout import permutes
+
+        report.tensors = len(program.initializers())
+        report.inputs = [f"{value.name} {value.dtype}{_dims(value.shape)}" for value in program.inputs]
+        report.outputs = [f"{name} {value.dtype}{_dims(value.shape)}" for name, value in program.outputs.items()]
+        report.permutes = permutes(program)
+    elif isinstance(program, TorchSource):
+        report.tensors = len(program.state)
+        report.inputs = [str(name) for name in _signature(program.names, "inputs")]
+        report.outputs = [str(name) for name in _signature(program.names, "outputs")]
+        report.permutes = program.names.get("permutes")
+
+
+def _signature(names: Mapping[str, Any], which: str) -> list[Any]:
+    return [entry.get("tensor", entry) if isinstance(entry, dict) else entry for entry in names.get(which, [])]
+
+
+def _dims(shape: Any) -> str:
+    return "[?]" if shape is None else "[" + ", ".join(map(str, shape)) + "]"
+
+
+def _verified(model: Model, result: Model, source: str) -> Any:
+    from panmodel.verify import compare
+
+    if result.program is None:
+        raise UsageError("weights alone cannot be run", where=source, hint="leave out --verify")
+    verification = compare(model, result)
+    if not verification.same:
+        worst = max(verification.outputs, key=lambda output: output.max_absolute)
+        message = f"output {worst.name!r} differs by up to {worst.max_absolute:.3g} {worst.detail}".rstrip()
+        hint = (
+            "nothing was written; `panmodel verify --layers` on an unverified result finds the first layer that differs"
+        )
+        raise VerificationError(message, where=source, hint=hint)
+    return verification

@@ -1,0 +1,161 @@
+"""What a model file is: told from its headers, without reading weights and without any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from panmodel.formats import PathLike, read
+from panmodel.model.graph import Graph
+from panmodel.model.model import Model
+from panmodel.model.tensorflow import TensorFlowGraph
+from panmodel.model.torch import TorchSource
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One stored tensor: its name, element type, dimensions and stored bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What a model file says about itself.
+
+    Attributes:
+        path: The path asked about.
+        format: Its format, told by content.
+        dialect: Dialect of its graph; None for weights alone.
+        metadata: Framework, versions, producer: whatever the file says.
+        tensors: Every stored tensor, in file order.
+        parameters: Elements of all tensors, training slots not counted.
+        nbytes: Stored bytes of all tensors.
+        inputs: Graph inputs, as "name dtype[shape]".
+        outputs: Graph outputs, likewise.
+        operators: How often each operator occurs, most frequent first.
+        signatures: Signature name → inputs and outputs.
+        nodes: The graph's nodes as (operator, name, operands).
+        training: Step, optimizer, hyper-parameters and slots, if there are any.
+        notices: What could not be read as it stands.
+    """
+
+    path: str
+    format: str
+    dialect: str | None
+    metadata: Mapping[str, Any]
+    tensors: list[TensorInfo]
+    parameters: int
+    nbytes: int
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    operators: Mapping[str, int] = field(default_factory=dict)
+    signatures: Mapping[str, Any] = field(default_factory=dict)
+    nodes: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    training: Mapping[str, Any] | None = None
+    notices: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain["tensors"] = [
+            {"name": t.name, "dtype": t.dtype, "shape": list(t.shape), "bytes": t.nbytes} for t in self.tensors
+        ]
+        return plain
+
+
+def inspect(path: PathLike) -> Inspection:
+    """Say what a model file is.
+
+    Args:
+        path: A file, a folder, or the prefix of a checkpoint; any one file of several will do.
+
+    Raises:
+        ReadError: Nothing readable is there.
+    """
+    model = read(path)
+    found = Inspection(
+        path=str(Path(path)),
+        format=model.format,
+        dialect=model.dialect,
+        metadata=dict(model.metadata),
+        tensors=[TensorInfo(name, str(t.dtype), t.shape, t.nbytes) for name, t in model.tensors.items()],
+        parameters=_parameters(model),
+        nbytes=sum(tensor.nbytes for tensor in model.tensors.values()),
+        training=_training(model),
+        notices=[str(notice) for notice in model.notices],
+    )
+    _describe_graph(model, found)
+    return found
+
+
+def _parameters(model: Model) -> int:
+    """Elements of what is a weight: floating-point tensors that are no slots."""
+    slots = set()
+    if model.training is not None:
+        slots = {id(tensor) for kinds in model.training.slots.values() for tensor in kinds.values()}
+    weights = [t for t in model.tensors.values() if t.dtype.kind in "fc" and t.shape and id(t) not in slots]
+    return sum(tensor.size for tensor in weights)
+
+
+def _training(model: Model) -> dict[str, Any] | None:
+    state = model.training
+    if state is None:
+        return None
+    kinds = sorted({slot for slots in state.slots.values() for slot in slots})
+    return {
+        "step": state.step,
+        "epoch": state.epoch,
+        "optimizer": state.optimizer,
+        "hyperparameters": dict(state.hyperparameters),
+        "slots": {slot: sum(slot in slots for slots in state.slots.values()) for slot in kinds},
+    }
+
+
+def _describe_graph(model: Model, found: Inspection) -> None:
+    program = model.program
+    if isinstance(program, Graph):
+        found.inputs = [_typed(value.name, value.dtype, value.shape) for value in program.inputs]
+        found.outputs = [_typed(name, value.dtype, value.shape) for name, value in program.outputs.items()]
+        found.operators = program.operators()
+        found.nodes = [(n.op, n.name, [v.name for v in n.inputs if v is not None]) for n in program.nodes]
+    elif isinstance(program, TensorFlowGraph):
+        _describe_tensorflow(program, found)
+    elif isinstance(program, TorchSource):
+        found.inputs = [str(entry["tensor"]) for entry in program.names.get("inputs", [])]
+        found.outputs = [str(entry["tensor"]) for entry in program.names.get("outputs", [])]
+
+
+def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:
+    from panmodel.model.tensorflow_signature import default_signature
+
+    inputs, outputs = default_signature(program)
+    found.inputs = [_tensorflow_tensor(program, name) for name in inputs]
+    found.outputs = [_tensorflow_tensor(program, name) for name in outputs]
+    counts: dict[str, int] = {}
+    for node in program.nodes.values():
+        counts[node.op] = counts.get(node.op, 0) + 1
+    found.operators = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    found.nodes = [(node.op, node.name, list(node.inputs)) for node in program.nodes.values()]
+    found.signatures = {
+        name: {"inputs": dict(signature.inputs), "outputs": dict(signature.outputs)}
+        for name, signature in program.signatures.items()
+    }
+
+
+def _tensorflow_tensor(program: TensorFlowGraph, name: str) -> str:
+    node = program.nodes[name.rpartition(":")[0]]
+    attributes = node.attributes
+    dtype = attributes.get("dtype") or attributes.get("T")
+    shape = attributes.get("shape")
+    return _typed(name, dtype, shape) if "shape" in attributes else f"{name} {dtype or ''}".strip()
+
+
+def _typed(name: str, dtype: Any, shape: Any) -> str:
+    sizes = "[?]" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+    return f"{name} {dtype}{sizes}"

@@ -1,0 +1,81 @@
+"""How far two arrays are apart, and which of two models' intermediate tensors are first to be so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+from panmodel.model.report import Difference
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Difference:
+    """Compare two arrays.
+
+    Args:
+        name: What to call them.
+        a: The one.
+        b: The other, which relative differences refer to.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+    """
+    import numpy as np
+
+    if a.shape != b.shape:
+        return Difference(name, a.shape, np.inf, np.inf, within=False, detail=f"shapes {a.shape} and {b.shape}")
+    if a.dtype.kind in "OSU" or b.dtype.kind in "OSU":
+        same = _texts(a) == _texts(b)
+        return Difference(
+            name, a.shape, 0.0 if same else np.inf, 0.0, within=same, detail="" if same else "strings differ"
+        )
+    wide = np.complex128 if "c" in a.dtype.kind + b.dtype.kind else np.float64
+    x, y = a.astype(wide), b.astype(wide)
+    unlike = np.isnan(x) != np.isnan(y)
+    if unlike.any():
+        return Difference(
+            name, a.shape, np.inf, np.inf, within=False, detail=f"{int(unlike.sum())} NaNs on one side only"
+        )
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not np.array_equal(x[~finite], y[~finite], equal_nan=True):
+        return Difference(name, a.shape, np.inf, np.inf, within=False, detail="infinities differ")
+    gap, size = np.abs(x[finite] - y[finite]), np.abs(y[finite])
+    relative = gap[size > 0] / size[size > 0]
+    within = bool((gap <= atol + rtol * size).all())
+    return Difference(name, a.shape, float(gap.max(initial=0.0)), float(relative.max(initial=0.0)), within)
+
+
+def first_difference(
+    a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], rtol: float, atol: float
+) -> tuple[int, Difference | None]:
+    """The first intermediate tensor that both have and that differs, in the order of the second.
+
+    A tensor may lie in another layout in one of the models (NCHW for NHWC): the order of axes that fits best counts.
+
+    Returns:
+        How many tensors were compared, and the first beyond the tolerances.
+    """
+    compared = 0
+    for name, array in b.items():
+        if name not in a:
+            continue
+        compared += 1
+        found = _closest(name, a[name], array, rtol, atol)
+        if not found.within:
+            return compared, found
+    return compared, None
+
+
+def _closest(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Difference:
+    plain = difference(name, a, b, rtol, atol)
+    if plain.within or a.ndim != b.ndim or a.ndim > 5:
+        return plain
+    orders = [order for order in permutations(range(b.ndim)) if tuple(b.shape[axis] for axis in order) == a.shape]
+    found = [difference(name, a, b.transpose(order), rtol, atol) for order in orders]
+    return min(found, key=lambda item: (not item.within, item.max_absolute), default=plain)
+
+
+def _texts(array: np.ndarray) -> list[str]:
+    return [item.decode() if isinstance(item, bytes) else str(item) for item in array.reshape(-1).tolist()]

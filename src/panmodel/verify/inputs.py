@@ -1,0 +1,77 @@
+"""What two models are run on: seeded random arrays, or arrays from files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panmodel import dtypes
+from panmodel.errors import CorruptError, MissingFileError, UsageError
+from panmodel.model.graph import Value
+from panmodel.model.symbolic import Dim
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: What a size becomes that the model leaves open: the batch, and any other.
+BATCH, EXTENT = 2, 16
+
+
+def load(path: str | Path) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file, or the one of an .npy file under the name "".
+
+    Raises:
+        CorruptError: The file is neither, or holds pickled objects.
+    """
+    import numpy as np
+
+    if not Path(path).is_file():
+        raise MissingFileError("there is no such file", where=str(path))
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"": found}
+        with found:
+            return {name: found[name] for name in found.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise CorruptError(f"is no .npy or .npz file of plain arrays: {error}", where=str(path)) from None
+
+
+def random_inputs(inputs: Sequence[Value], seed: int) -> dict[str, np.ndarray]:
+    """Arrays that fit the inputs of a graph, the same for the same seed.
+
+    Floats are normal, integers 0 or 1 (so that they are indices into anything), sizes left open `BATCH` or `EXTENT`.
+
+    Raises:
+        UsageError: The rank of an input is unknown, or it holds strings.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    sizes: dict[str, int] = {}
+    found = {}
+    for value in inputs:
+        hint = f"give it with --input {value.name}=file.npy"
+        if value.shape is None or value.dtype is None or value.dtype is dtypes.STRING:
+            raise UsageError(f"input {value.name!r} cannot be made up: its shape or type is open", hint=hint)
+        shape = tuple(_size(size, axis, sizes) for axis, size in enumerate(value.shape))
+        if value.dtype.kind in "fc":
+            array = generator.standard_normal(shape).astype(value.dtype.numpy)
+        else:
+            array = generator.integers(0, 2, shape).astype(value.dtype.numpy)
+        found[value.name] = array
+    return found
+
+
+def _size(size: int | Dim, axis: int, sizes: dict[str, int]) -> int:
+    if isinstance(size, int):
+        return size
+    return sizes.setdefault(str(size), BATCH if axis == 0 else EXTENT)
+
+
+def describe(feeds: Mapping[str, np.ndarray], seed: int) -> str:
+    """Random inputs in words."""
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+    return f"random inputs (seed {seed}): {shapes}"

@@ -1,0 +1,248 @@
+"""Something that can be run and compared: a model with the runtime that runs it, or answers recorded in a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panmodel import formats
+from panmodel.errors import UnsupportedError, UsageError
+from panmodel.io.sink import Sink
+from panmodel.model.graph import Graph, Value
+from panmodel.model.model import Model
+from panmodel.model.tensorflow import TensorFlowGraph
+from panmodel.model.torch import TorchSource
+from panmodel.runtimes import child, onnxruntime, tensorflow
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run gave: outputs by name in the order of the signature, and intermediate tensors in order of computation."""
+
+    outputs: Mapping[str, np.ndarray]
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Subject:
+    """One side of a comparison.
+
+    Attributes:
+        label: What runs it, for the receipt.
+        inputs: Its inputs with their types; empty if it takes none (recorded answers).
+        output_names: Its outputs.
+    """
+
+    label: str
+    inputs: Sequence[Value] = ()
+    output_names: Sequence[str] = ()
+
+    def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
+        """Run it on arrays by input name; with `layers`, intermediate tensors come too."""
+        raise NotImplementedError
+
+    def feeds(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The given arrays by the names of the inputs: by name, or the only one for the only one.
+
+        Raises:
+            UsageError: An input has none.
+        """
+        plain = {_plain(name): array for name, array in given.items()}
+        if len(given) == len(self.inputs) == 1:
+            return {self.inputs[0].name: next(iter(given.values()))}
+        missing = [value.name for value in self.inputs if _plain(value.name) not in plain]
+        if missing:
+            hint = f"there are {', '.join(map(repr, given)) or 'none'}; name them with --input NAME=file.npy"
+            raise UsageError(f"no array for input {missing[0]!r}", hint=hint)
+        if not self.inputs:
+            return dict(given)
+        return {value.name: plain[_plain(value.name)] for value in self.inputs}
+
+    def positioned(self, feeds: Mapping[str, np.ndarray], other: Subject) -> dict[str, np.ndarray]:
+        """The other side's inputs by this side's names: equal names, else equal positions."""
+        if not self.inputs:
+            return {}
+        plain = {_plain(name): array for name, array in feeds.items()}
+        if all(_plain(value.name) in plain for value in self.inputs):
+            return {value.name: plain[_plain(value.name)] for value in self.inputs}
+        if len(self.inputs) != len(feeds):
+            theirs = ", ".join(feeds)
+            raise UsageError(f"{self.label} takes {len(self.inputs)} inputs, {other.label} {len(feeds)} ({theirs})")
+        return {value.name: array for value, array in zip(self.inputs, feeds.values(), strict=True)}
+
+    def paired(
+        self, mine: Mapping[str, np.ndarray], other: Subject, theirs: Mapping[str, np.ndarray]
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Outputs that mean the same: equal names, else equal positions.
+
+        Raises:
+            UsageError: Neither fits.
+        """
+        plain = {_plain(name): array for name, array in theirs.items()}
+        shared = [name for name in mine if _plain(name) in plain]
+        if shared:
+            yield from ((name, mine[name], plain[_plain(name)]) for name in shared)
+        elif len(mine) == len(theirs):
+            yield from ((name, a, b) for (name, a), b in zip(mine.items(), theirs.values(), strict=True))
+        else:
+            raise UsageError(
+                f"no output in common: {', '.join(mine)} of {self.label}, {', '.join(theirs)} of {other.label}"
+            )
+
+
+class Recorded(Subject):
+    """Answers recorded in an .npz file, with or without the inputs that they answer."""
+
+    def __init__(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        self.label = f"recorded in {path.name}"
+        self.arrays = arrays
+        self.output_names = tuple(arrays)
+
+    def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
+        """See `Subject.run`; what was fed is no answer."""
+        asked = {_plain(name) for name in feeds}
+        return Results({name: array for name, array in self.arrays.items() if _plain(name) not in asked})
+
+
+class OnnxSubject(Subject):
+    """A hub graph, written to a temporary file and run by onnxruntime in a child process."""
+
+    def __init__(self, graph: Graph, label: str = "") -> None:
+        foreign = sorted({f"{node.domain}.{node.op}" for node in graph.nodes if node.domain not in ("", "ai.onnx.ml")})
+        if foreign:
+            raise UnsupportedError(f"operators of other domains are not run: {', '.join(foreign)}")
+        self._graph = graph
+        self.label = label or onnxruntime.label()
+        self.inputs = graph.inputs
+        self.output_names = tuple(graph.outputs)
+
+    def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
+        """See `Subject.run`."""
+        wanted = dict(self._graph.outputs)
+        if layers:
+            named = {
+                value.name: value for node in self._graph.nodes for value in node.outputs if value.dtype is not None
+            }
+            wanted = named | wanted
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            record = formats.by_name("onnx")
+            assert record.write is not None
+            with Sink(path) as sink:
+                record.write(Model("onnx", replace(self._graph, outputs=wanted)), sink)
+            arrays = child.call("onnxruntime", path, feeds, list(wanted), Path(folder))
+        found = dict(zip(wanted, arrays, strict=True))
+        outputs = {name: found[name] for name in self.output_names}
+        return Results(outputs, found if layers else {})
+
+
+class TensorFlowSubject(Subject):
+    """A TensorFlow graph, frozen and run by TensorFlow in a child process."""
+
+    def __init__(self, model: Model, imported: Graph) -> None:
+        self._model = model
+        self.label = tensorflow.label()
+        self.inputs = imported.inputs
+        self.output_names = tuple(imported.outputs)
+        self._names = [value.name for node in imported.nodes for value in node.outputs]
+
+    def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
+        """See `Subject.run`."""
+        from panmodel.model.tensorflow_freeze import freeze
+
+        assert isinstance(self._model.program, TensorFlowGraph)
+        frozen = freeze(
+            self._model.program, outputs=list(self.output_names), inputs=[value.name for value in self.inputs]
+        )
+        wanted = list(self.output_names)
+        if layers:
+            there = set(frozen.nodes)
+            known = (
+                name for name in self._names if name.rpartition(":")[0] in there and name.rpartition(":")[2].isdigit()
+            )
+            wanted = list(dict.fromkeys([*known, *wanted]))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.pb"
+            record = formats.by_name("tensorflow_graph")
+            assert record.write is not None
+            with Sink(path) as sink:
+                record.write(replace(self._model, program=frozen), sink)
+            arrays = child.call("tensorflow", path, feeds, wanted, Path(folder))
+        found = dict(zip(wanted, arrays, strict=True))
+        return Results({name: found[name] for name in self.output_names}, found if layers else {})
+
+
+class TorchSubject(Subject):
+    """Generated PyTorch source, run by PyTorch in this process."""
+
+    def __init__(self, program: TorchSource) -> None:
+        from panmodel.runtimes import torch as runtime
+
+        self._runtime, self._program = runtime, program
+        self.label = runtime.label()
+        self.inputs = [Value(entry["tensor"], None, None) for entry in program.names["inputs"]]
+        self.output_names = tuple(entry["tensor"] for entry in program.names["outputs"])
+
+    def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
+        """See `Subject.run`."""
+        module = self._runtime.build(self._program)
+        arrays, inside = self._runtime.run(module, list(feeds.values()), self._program.names if layers else None)
+        return Results(dict(zip(self.output_names, arrays, strict=True)), inside)
+
+
+def subject(model: Model | Recorded, other: Subject | None = None) -> Subject:
+    """What runs a model.
+
+    Args:
+        model: The model, or recorded answers.
+        other: The side that it will be compared with, whose inputs and outputs say where to cut a TensorFlow graph.
+
+    Raises:
+        UnsupportedError: It holds weights alone.
+    """
+    if isinstance(model, Recorded):
+        return model
+    program = model.program
+    if isinstance(program, Graph):
+        return OnnxSubject(program)
+    if isinstance(program, TorchSource):
+        return TorchSubject(program)
+    if isinstance(program, TensorFlowGraph):
+        return _tensorflow(model, program, other)
+    raise UnsupportedError("holds weights alone, which cannot be run", where=model.source)
+
+
+def _tensorflow(model: Model, program: TensorFlowGraph, other: Subject | None) -> Subject:
+    """TensorFlow itself where it is installed; else the import as it is, before any pass has touched it."""
+    from panmodel.importers.tensorflow.driver import import_graph
+
+    inputs, outputs = _cut(program, other)
+    graph = import_graph(model, inputs, outputs).program  # also the proof that every operator is one that we know
+    assert isinstance(graph, Graph)
+    if tensorflow.is_installed():
+        return TensorFlowSubject(model, graph)
+    return OnnxSubject(graph, f"{onnxruntime.label()} on the unoptimised import")
+
+
+def _cut(program: TensorFlowGraph, other: Subject | None) -> tuple[list[str] | None, list[str] | None]:
+    def there(names: Sequence[str]) -> list[str] | None:
+        found = [name for name in names if name.rpartition(":")[0] in program.nodes or name in program.nodes]
+        return found or None
+
+    if other is None:
+        return None, None
+    if isinstance(other, Recorded):
+        placeholders = {name for name, node in program.nodes.items() if node.op.startswith("Placeholder")}
+        names = other.output_names
+        inputs = [name for name in names if _plain(name) in placeholders]
+        return there(inputs), there([name for name in names if name not in inputs])
+    return there([value.name for value in other.inputs]), there(other.output_names)
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix(":0")
