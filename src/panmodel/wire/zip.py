@@ -1,7 +1,7 @@
 """Reads zip archives in place, by their central directory: nothing is ever extracted.
 
 Every way in which two readers of one archive could come to see different things is refused: members that overlap or lie
-outside the file, two members of one name, local headers that contradict the directory, bytes before or after the archive.
+outside the file, two members of one name, local headers that contradict the directory, bytes before or after it all.
 
 Source: PKWARE APPNOTE.TXT 6.3.10, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """

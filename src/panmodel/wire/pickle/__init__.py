@@ -1,0 +1,7 @@
+"""Pickles as data: a machine that runs their opcodes and executes nothing, and a writer of plain values."""
+
+from panmodel.wire.pickle.machine import Machine
+from panmodel.wire.pickle.records import Constructor, Dictionary, Global, Object, describe
+from panmodel.wire.pickle.writer import PersistentId, dump
+
+__all__ = ["Constructor", "Dictionary", "Global", "Machine", "Object", "PersistentId", "describe", "dump"]

@@ -1,0 +1,253 @@
+"""A pickle machine that executes nothing.
+
+Each opcode does what CPython's C unpickler does, except where that would import, call or look something up: there an
+inert record stands for the result, or what the caller's table makes of it. The table is an allow-list of names, each
+mapped to a constructor of our own.
+
+Source: Modules/_pickle.c and Lib/pickletools.py of CPython 3.13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from panmodel.errors import CorruptError, LimitError, TruncatedError
+from panmodel.limits import DEFAULT, Limits
+from panmodel.wire.pickle import opcodes
+from panmodel.wire.pickle.records import Constructor, Dictionary, Global, Object, describe
+
+_KEY_PARTS = 200  # parts of a dictionary key, tuples within it counted in: hashing is recursive in C
+_DAMAGED = "the file is damaged or was made to deceive: fetch it again from where it comes from"
+
+
+class Machine:
+    """Runs one pickle after another out of one run of bytes.
+
+    Args:
+        data: The bytes.
+        where: The file, for messages.
+        known: What to make of a call of these names; None marks a name that may be mentioned and not called.
+        persistent: Makes a value of a persistent id; without it such ids are refused.
+        string_encoding: How Python 2's byte strings are decoded.
+        limits: Caps on opcodes and objects.
+
+    Attributes:
+        position: Where the next opcode is; after `run`, the byte behind STOP.
+        globals: Every name that was mentioned, with the position of its first mention.
+        called: The names that CPython would have called as functions and that are not in `known`.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        where: str,
+        known: Mapping[Global, Constructor | None] = MappingProxyType({}),
+        persistent: Callable[[object], object] | None = None,
+        string_encoding: str = "utf-8",
+        limits: Limits = DEFAULT,
+    ) -> None:
+        if len(data) > limits.pickle_bytes:
+            raise LimitError(f"a pickle of {len(data)} bytes exceeds {limits.pickle_bytes}", where=where)
+        self.data, self.position, self.where, self.limits = data, 0, where, limits
+        self.string_encoding = string_encoding
+        self.globals: dict[Global, int] = {}
+        self.called: set[Global] = set()
+        self._known, self._persistent = known, persistent
+        self._reset()
+
+    def _reset(self) -> None:
+        self.stack: list[object] = []
+        self.marked: list[list[object]] = []  # the stacks below each mark, as in pickle.py
+        self.memo: dict[int, object] = {}
+        self._slots = 0
+
+    def run(self) -> object:
+        """Run the pickle at `position` up to its STOP.
+
+        Returns:
+            The pickled value: plain Python containers and scalars, records, and what `known` and `persistent` made.
+
+        Raises:
+            CorruptError: The pickle is one that CPython would refuse.
+            LimitError: It exceeds a cap.
+            UnsafeError: It uses the extension registry of the process that reads it.
+        """
+        self._reset()
+        table, begin, left = opcodes.TABLE, self.position, self.limits.pickle_opcodes
+        while True:
+            opcode = self.take(1)[0]
+            if opcode == opcodes.STOP:
+                return self.pop()
+            operate = table[opcode]
+            if operate is None:
+                raise self.corrupt(f"{bytes([opcode])!r} is no opcode")
+            operate(self)
+            left -= 1
+            if left == 0:
+                message = f"the pickle at {begin} has over {self.limits.pickle_opcodes} opcodes"
+                raise LimitError(message, where=self.where)
+
+    def corrupt(self, message: str) -> CorruptError:
+        """The error to raise for a broken pickle."""
+        return CorruptError(f"pickle, before byte {self.position}: {message}", where=self.where, hint=_DAMAGED)
+
+    # The bytes.
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        end = self.position + count
+        if count < 0:
+            raise self.corrupt(f"a negative length, {count}")
+        if end > len(self.data):
+            message = f"the pickle ends at {len(self.data)}, but {count} bytes are expected at {self.position}"
+            raise TruncatedError(message, where=self.where, hint=_DAMAGED)
+        piece = self.data[self.position : end]
+        self.position = end
+        return piece
+
+    def line(self) -> bytes:
+        """The bytes up to the next newline, which is skipped."""
+        end = self.data.find(b"\n", self.position)
+        if end < 0:
+            raise TruncatedError(f"a line at {self.position} does not end", where=self.where, hint=_DAMAGED)
+        piece = self.data[self.position : end]
+        self.position = end + 1
+        return piece
+
+    # The stack.
+
+    def push(self, value: object) -> None:
+        """Put a value on the stack."""
+        self.stack.append(value)
+        if len(self.stack) + self._slots > self.limits.pickle_objects:
+            raise LimitError(f"the pickle's stack exceeds {self.limits.pickle_objects} values", where=self.where)
+
+    def pop(self) -> object:
+        """Take the topmost value, which must lie above the last mark."""
+        if not self.stack:
+            raise self.corrupt("stack underflow")
+        return self.stack.pop()
+
+    def top(self) -> object:
+        """The topmost value."""
+        if not self.stack:
+            raise self.corrupt("stack underflow")
+        return self.stack[-1]
+
+    def mark(self) -> None:
+        """Begin a new stack above this one."""
+        self._slots += len(self.stack) + 1
+        if self._slots > self.limits.pickle_objects:
+            raise LimitError(f"the pickle's stack exceeds {self.limits.pickle_objects} values", where=self.where)
+        self.marked.append(self.stack)
+        self.stack = []
+
+    def pop_mark(self) -> list[object]:
+        """Everything above the last mark, which goes too."""
+        if not self.marked:
+            raise self.corrupt("no mark is on the stack")
+        items, self.stack = self.stack, self.marked.pop()
+        self._slots -= len(self.stack) + 1
+        return items
+
+    def remember(self, index: int) -> None:
+        """Keep the topmost value in the memo."""
+        self.memo[index] = self.top()
+        if len(self.memo) > self.limits.pickle_objects:
+            raise LimitError(f"the pickle's memo exceeds {self.limits.pickle_objects} values", where=self.where)
+
+    def recall(self, index: int) -> None:
+        """Push a value of the memo."""
+        if index not in self.memo:
+            raise self.corrupt(f"there is no memo entry {index}")
+        self.push(self.memo[index])
+
+    # Names and calls: records, or what the table makes of them.
+
+    def named(self, module: str, name: str) -> Global:
+        """The record of a class or function."""
+        found = Global(module, name)
+        self.globals.setdefault(found, self.position)
+        return found
+
+    def call(self, callee: object, args: object, kwargs: object = None, *, called: bool) -> object:
+        """The result of calling (or instantiating) something."""
+        if not isinstance(args, tuple):
+            raise self.corrupt(f"arguments of a call are {describe(args)}, not a tuple")
+        if not isinstance(callee, (Global, Object)):
+            raise self.corrupt(f"{describe(callee)} cannot be called")
+        if kwargs is not None and not isinstance(kwargs, dict):
+            raise self.corrupt(f"keyword arguments of a call are {describe(kwargs)}, not a dictionary")
+        constructor = self._known.get(callee) if isinstance(callee, Global) else None
+        if constructor is None or kwargs:
+            if called and isinstance(callee, Global):
+                self.called.add(callee)
+            return Object(callee, args, kwargs or {}, called)
+        return constructor(args)
+
+    def persistent(self, identity: object) -> object:
+        """The value of a persistent id."""
+        if self._persistent is None:
+            raise self.corrupt("a persistent id, for which this format has no meaning")
+        return self._persistent(identity)
+
+    # Filling containers.
+
+    def checked_key(self, key: object) -> object:
+        """The key itself, if it can be hashed in bounded time and stack."""
+        if type(key) is str:
+            return key
+        pending, parts = [key], 0
+        while pending:
+            part = pending.pop()
+            parts += 1
+            if parts > _KEY_PARTS:
+                raise self.corrupt(f"a key with over {_KEY_PARTS} parts")
+            if isinstance(part, (tuple, frozenset)):
+                pending.extend(part)
+            elif isinstance(part, (list, dict, set, bytearray)):
+                raise self.corrupt(f"{describe(part)} as a key")
+        return key
+
+    def set_items(self, target: object, flat: list[object]) -> None:
+        """Put keys and values, in turn, into a dictionary."""
+        if len(flat) % 2:
+            raise self.corrupt("a key without a value")
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        if isinstance(target, Object):
+            target.items.extend(pairs)
+        elif isinstance(target, dict):
+            target.update((self.checked_key(key), value) for key, value in pairs)
+        elif flat:
+            raise self.corrupt(f"{describe(target)} takes no keys")
+
+    def extend(self, target: object, items: list[object]) -> None:
+        """Append to a list."""
+        if isinstance(target, Object):
+            target.elements.extend(items)
+        elif isinstance(target, list):
+            target.extend(items)
+        elif items:
+            raise self.corrupt(f"nothing can be appended to {describe(target)}")
+
+    def include(self, target: object, items: list[object]) -> None:
+        """Add to a set."""
+        if isinstance(target, Object):
+            target.elements.extend(items)
+        elif isinstance(target, set):
+            target.update(self.checked_key(item) for item in items)
+        elif items:
+            raise self.corrupt(f"{describe(target)} is no set")
+
+    def build(self, target: object, state: object) -> None:
+        """Give an object its state."""
+        if isinstance(target, Object):
+            target.states.append(state)
+        elif isinstance(target, Dictionary):
+            if not isinstance(state, dict):
+                raise self.corrupt(f"the attributes of a dictionary are {describe(state)}")
+            target.attributes.update(state)
+        else:
+            raise self.corrupt(f"{describe(target)} takes no state")

@@ -1,0 +1,311 @@
+"""The opcodes of pickle protocols 0 to 5, each as an operation on the machine.
+
+Source: Lib/pickletools.py of CPython 3.13, which names and numbers them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from panmodel.errors import LimitError, UnsafeError
+
+if TYPE_CHECKING:
+    from panmodel.wire.pickle.machine import Machine
+
+Operation = Callable[["Machine"], object]
+Filling = Callable[["Machine", object, list[object]], None]
+
+STOP = ord(".")
+HIGHEST_PROTOCOL = 5
+TABLE: list[Operation | None] = [None] * 256
+
+
+def _opcode(code: str) -> Callable[[Operation], Operation]:
+    def register(operation: Operation) -> Operation:
+        TABLE[ord(code)] = operation
+        return operation
+
+    return register
+
+
+# Framing.
+
+
+@_opcode("\x80")
+def _proto(machine: Machine) -> None:
+    protocol = machine.take(1)[0]
+    if protocol > HIGHEST_PROTOCOL:
+        raise machine.corrupt(f"there is no pickle protocol {protocol}")
+
+
+@_opcode("\x95")
+def _frame(machine: Machine) -> None:
+    size = _unsigned(machine, 8)
+    machine.take(size)  # a frame must be there as a whole; its boundary means nothing else
+    machine.position -= size
+
+
+# Numbers and constants.
+
+
+def _unsigned(machine: Machine, width: int) -> int:
+    return int.from_bytes(machine.take(width), "little")
+
+
+def _signed(machine: Machine, width: int) -> int:
+    return int.from_bytes(machine.take(width), "little", signed=True)
+
+
+def _integer(machine: Machine, text: bytes) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise machine.corrupt(f"{text[:80]!r} is no integer") from None
+
+
+@_opcode("I")
+def _int(machine: Machine) -> None:
+    text = machine.line()
+    machine.push({b"00": False, b"01": True}[text] if text in (b"00", b"01") else _integer(machine, text))
+
+
+@_opcode("L")
+def _long(machine: Machine) -> None:
+    machine.push(_integer(machine, machine.line().removesuffix(b"L")))
+
+
+@_opcode("F")
+def _float(machine: Machine) -> None:
+    text = machine.line()
+    try:
+        machine.push(float(text))
+    except ValueError:
+        raise machine.corrupt(f"{text[:80]!r} is no number") from None
+
+
+_opcode("J")(lambda machine: machine.push(_signed(machine, 4)))
+_opcode("K")(lambda machine: machine.push(machine.take(1)[0]))
+_opcode("M")(lambda machine: machine.push(_unsigned(machine, 2)))
+_opcode("\x8a")(lambda machine: machine.push(_signed(machine, machine.take(1)[0])))
+_opcode("\x8b")(lambda machine: machine.push(_signed(machine, _signed(machine, 4))))
+_opcode("G")(lambda machine: machine.push(struct.unpack(">d", machine.take(8))[0]))
+_opcode("N")(lambda machine: machine.push(None))
+_opcode("\x88")(lambda machine: machine.push(True))
+_opcode("\x89")(lambda machine: machine.push(False))
+
+
+# Strings and bytes.
+
+
+def _decoded(machine: Machine, data: bytes, encoding: str, errors: str = "strict") -> str:
+    try:
+        return data.decode(encoding, errors)
+    except UnicodeDecodeError:
+        raise machine.corrupt(f"{data[:80]!r} is no {encoding} text") from None
+
+
+def _text(machine: Machine, size: int) -> None:
+    machine.push(_decoded(machine, machine.take(size), "utf-8", "surrogatepass"))
+
+
+def _byte_string(machine: Machine, size: int) -> None:
+    machine.push(_decoded(machine, machine.take(size), machine.string_encoding))
+
+
+@_opcode("S")
+def _string(machine: Machine) -> None:
+    text = machine.line().rstrip(b"\r")
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
+        raise machine.corrupt("a string without quotes")
+    try:
+        content, _ = codecs.escape_decode(text[1:-1])
+    except ValueError:
+        raise machine.corrupt(f"a string with a broken escape, {text[:80]!r}") from None
+    machine.push(_decoded(machine, content, machine.string_encoding))
+
+
+_opcode("T")(lambda machine: _byte_string(machine, _signed(machine, 4)))
+_opcode("U")(lambda machine: _byte_string(machine, machine.take(1)[0]))
+_opcode("B")(lambda machine: machine.push(machine.take(_unsigned(machine, 4))))
+_opcode("C")(lambda machine: machine.push(machine.take(machine.take(1)[0])))
+_opcode("\x8e")(lambda machine: machine.push(machine.take(_unsigned(machine, 8))))
+_opcode("\x96")(lambda machine: machine.push(bytearray(machine.take(_unsigned(machine, 8)))))
+_opcode("V")(lambda machine: machine.push(_decoded(machine, machine.line(), "raw-unicode-escape")))
+_opcode("X")(lambda machine: _text(machine, _unsigned(machine, 4)))
+_opcode("\x8c")(lambda machine: _text(machine, machine.take(1)[0]))
+_opcode("\x8d")(lambda machine: _text(machine, _unsigned(machine, 8)))
+
+
+# Containers.
+
+
+_opcode("]")(lambda machine: machine.push([]))
+_opcode("}")(lambda machine: machine.push({}))
+_opcode(")")(lambda machine: machine.push(()))
+_opcode("\x8f")(lambda machine: machine.push(set()))
+_opcode("l")(lambda machine: machine.push(machine.pop_mark()))
+_opcode("t")(lambda machine: machine.push(tuple(machine.pop_mark())))
+
+
+def _tuple(machine: Machine, size: int) -> None:
+    if len(machine.stack) < size:
+        raise machine.corrupt("stack underflow")
+    machine.stack[-size:] = [tuple(machine.stack[-size:])]
+
+
+_opcode("\x85")(lambda machine: _tuple(machine, 1))
+_opcode("\x86")(lambda machine: _tuple(machine, 2))
+_opcode("\x87")(lambda machine: _tuple(machine, 3))
+
+
+@_opcode("d")
+def _dict(machine: Machine) -> None:
+    made: dict[object, object] = {}
+    machine.set_items(made, machine.pop_mark())
+    machine.push(made)
+
+
+@_opcode("\x91")
+def _frozenset(machine: Machine) -> None:
+    machine.push(frozenset(machine.checked_key(item) for item in machine.pop_mark()))
+
+
+def _onto_top(fill: Filling, above: Callable[[Machine], list[object]]) -> Operation:
+    def operation(machine: Machine) -> None:
+        items = above(machine)
+        fill(machine, machine.top(), items)
+
+    return operation
+
+
+def _one(machine: Machine) -> list[object]:
+    return [machine.pop()]
+
+
+def _pair(machine: Machine) -> list[object]:
+    value = machine.pop()
+    return [machine.pop(), value]
+
+
+def _above_mark(machine: Machine) -> list[object]:
+    return machine.pop_mark()
+
+
+_opcode("a")(_onto_top(lambda machine, target, items: machine.extend(target, items), _one))
+_opcode("e")(_onto_top(lambda machine, target, items: machine.extend(target, items), _above_mark))
+_opcode("s")(_onto_top(lambda machine, target, items: machine.set_items(target, items), _pair))
+_opcode("u")(_onto_top(lambda machine, target, items: machine.set_items(target, items), _above_mark))
+_opcode("\x90")(_onto_top(lambda machine, target, items: machine.include(target, items), _above_mark))
+_opcode("b")(_onto_top(lambda machine, target, items: machine.build(target, items[0]), _one))
+
+
+# The stack and the memo.
+
+
+@_opcode("0")
+def _pop(machine: Machine) -> None:
+    if machine.stack or not machine.marked:
+        machine.pop()
+    else:
+        machine.pop_mark()
+
+
+@_opcode("p")
+def _put(machine: Machine) -> None:
+    index = _integer(machine, machine.line())
+    if index < 0:
+        raise machine.corrupt("a negative memo index")
+    machine.remember(index)
+
+
+_opcode("(")(lambda machine: machine.mark())
+_opcode("1")(lambda machine: machine.pop_mark())
+_opcode("2")(lambda machine: machine.push(machine.top()))
+_opcode("g")(lambda machine: machine.recall(_integer(machine, machine.line())))
+_opcode("h")(lambda machine: machine.recall(machine.take(1)[0]))
+_opcode("j")(lambda machine: machine.recall(_unsigned(machine, 4)))
+_opcode("q")(lambda machine: machine.remember(machine.take(1)[0]))
+_opcode("r")(lambda machine: machine.remember(_unsigned(machine, 4)))
+_opcode("\x94")(lambda machine: machine.remember(len(machine.memo)))
+
+
+# Names and calls.
+
+
+def _name_line(machine: Machine, encoding: str) -> str:
+    line = machine.line()
+    if len(line) > machine.limits.name_bytes:
+        raise LimitError(f"a name of {len(line)} bytes in a pickle", where=machine.where)
+    return _decoded(machine, line, encoding)
+
+
+@_opcode("c")
+def _global(machine: Machine) -> None:
+    module = _name_line(machine, "utf-8")
+    machine.push(machine.named(module, _name_line(machine, "utf-8")))
+
+
+@_opcode("\x93")
+def _stack_global(machine: Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    if type(name) is not str or type(module) is not str:
+        raise machine.corrupt("the name of a global is no string")
+    machine.push(machine.named(module, name))
+
+
+@_opcode("i")
+def _inst(machine: Machine) -> None:
+    args = tuple(machine.pop_mark())
+    module = _name_line(machine, "ascii")
+    machine.push(machine.call(machine.named(module, _name_line(machine, "ascii")), args, called=True))
+
+
+@_opcode("o")
+def _obj(machine: Machine) -> None:
+    items = machine.pop_mark()
+    if not items:
+        raise machine.corrupt("stack underflow")
+    machine.push(machine.call(items[0], tuple(items[1:]), called=True))
+
+
+@_opcode("R")
+def _reduce(machine: Machine) -> None:
+    args = machine.pop()
+    machine.push(machine.call(machine.pop(), args, called=True))
+
+
+@_opcode("\x81")
+def _newobj(machine: Machine) -> None:
+    args = machine.pop()
+    machine.push(machine.call(machine.pop(), args, called=False))
+
+
+@_opcode("\x92")
+def _newobj_ex(machine: Machine) -> None:
+    kwargs, args = machine.pop(), machine.pop()
+    machine.push(machine.call(machine.pop(), args, kwargs, called=False))
+
+
+_opcode("P")(lambda machine: machine.push(machine.persistent(_name_line(machine, "ascii"))))
+_opcode("Q")(lambda machine: machine.push(machine.persistent(machine.pop())))
+
+
+# Refused: they reach into the process that reads.
+
+
+def _extension(machine: Machine) -> NoReturn:
+    message = f"pickle, before byte {machine.position}: names an entry of the reading process's extension registry"
+    raise UnsafeError(message, where=machine.where)
+
+
+def _out_of_band(machine: Machine) -> NoReturn:
+    raise machine.corrupt("uses a buffer that is not in the file")
+
+
+for _code in "\x82\x83\x84":
+    _opcode(_code)(_extension)
+for _code in "\x97\x98":
+    _opcode(_code)(_out_of_band)

@@ -1,0 +1,69 @@
+"""Inert records that stand in for the classes, functions and objects that a pickle names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+#: Makes one of our own values from the arguments that a pickle gives; raises CorruptError if they are none of its kind.
+Constructor = Callable[[tuple[object, ...]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A class or function, by name alone."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(eq=False, slots=True)
+class Object:
+    """What the pickle would have made by a call that the caller's table does not know.
+
+    Attributes:
+        cls: What is called: a class, a function, or another record.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        called: A function was called (REDUCE), not only a class instantiated (NEWOBJ).
+        states: What BUILD gave it, in order.
+        items: What SETITEM(S) gave it.
+        elements: What APPEND(S) and ADDITEMS gave it.
+    """
+
+    cls: object
+    args: tuple[object, ...] = ()
+    kwargs: dict[object, object] = field(default_factory=dict)
+    called: bool = True
+    states: list[object] = field(default_factory=list)
+    items: list[tuple[object, object]] = field(default_factory=list)
+    elements: list[object] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<Object {describe(self.cls)}>"
+
+
+class Dictionary(dict[object, object]):
+    """A dict that can have attributes, as an OrderedDict has (`state_dict()._metadata`)."""
+
+    def __init__(self, items: dict[object, object] | None = None) -> None:
+        super().__init__(items or {})
+        self.attributes: dict[object, object] = {}
+
+
+def describe(value: object) -> str:
+    """A value in a few words for a message: never long, never recursive, whatever a file put into it."""
+    if isinstance(value, Global):
+        return f"{value.module[:100]}.{value.name[:100]}"
+    if isinstance(value, Object):
+        return f"an object of {describe(value.cls)}" if isinstance(value.cls, Global) else "an object"
+    if isinstance(value, (str, bytes)):
+        return repr(value[:80])
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if value.bit_length() <= 128 else f"an integer of {value.bit_length()} bits"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,212 @@
+"""The container of safetensors: a length, a JSON header, and the bytes of all tensors without a gap.
+
+    u64   N, little-endian
+    N     UTF-8 JSON {name: {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {str: str}}, space-padded
+    …     the tensors, little-endian and row-major
+
+Source: https://github.com/huggingface/safetensors (README, section Format; safetensors/src/tensor.rs).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from panmodel import dtypes
+from panmodel.dtypes import DType
+from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.io.sink import StagedFile
+from panmodel.io.source import Extent, Source
+from panmodel.limits import DEFAULT, Limits
+
+_METADATA = "__metadata__"
+_LENGTH = 8
+_FIELDS = {"dtype", "shape", "data_offsets"}
+_DAMAGED = "the file is damaged or cut short: fetch it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor of the header."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    extent: Extent
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header, held against the file.
+
+    Attributes:
+        entries: Every tensor, in the order of the data.
+        metadata: The strings of `__metadata__`.
+    """
+
+    entries: tuple[Entry, ...]
+    metadata: Mapping[str, str]
+
+
+def looks_like(head: bytes, size: int) -> bool:
+    """Whether a file of that size with that beginning (9 bytes or more) may be one."""
+    length = int.from_bytes(head[:_LENGTH], "little")
+    return head[_LENGTH : _LENGTH + 1] == b"{" and 2 <= length <= DEFAULT.header_bytes and size > _LENGTH + 1
+
+
+def read_header(source: Source, *, limits: Limits = DEFAULT) -> Header:
+    """Read and check the header; no tensor is read.
+
+    Raises:
+        CorruptError: It breaks a rule of the format: duplicate names, holes, overlaps, sizes that do not fit.
+        LimitError: It exceeds a cap.
+    """
+    length = int.from_bytes(source.read(0, _LENGTH), "little")
+    if length > limits.header_bytes:
+        raise LimitError(f"a header of {length} bytes exceeds {limits.header_bytes}", where=source.name)
+    source.check(_LENGTH, length)
+    fields = _parsed(source, source.read(_LENGTH, length), limits)
+    metadata = fields.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _corrupt(source, "__metadata__ must map strings to strings")
+    begin = _LENGTH + length
+    entries = [_entry(source, begin, name, value, limits) for name, value in fields.items()]
+    entries.sort(key=lambda entry: (entry.extent.offset, entry.extent.nbytes))
+    end = begin
+    for entry in entries:
+        if entry.extent.offset != end:
+            at = entry.extent.offset
+            kind = "a hole" if at > end else "an overlap"
+            raise _corrupt(source, f"{kind} before tensor {entry.name!r}, which begins at {at}, not {end}")
+        end += entry.extent.nbytes
+    source.check(begin, end - begin)
+    if end != source.size:
+        raise _corrupt(source, f"{source.size - end} bytes follow the last tensor, which ends at {end}")
+    return Header(tuple(entries), metadata)
+
+
+def _corrupt(source: Source, message: str) -> CorruptError:
+    return CorruptError(message, where=source.name, hint=_DAMAGED)
+
+
+def _parsed(source: Source, data: bytes, limits: Limits) -> dict[str, object]:
+    if not data.startswith(b"{"):
+        raise _corrupt(source, "the header does not begin with '{'")
+    if max(data.count(b"{"), data.count(b"[")) > 2 * limits.tensors:  # before they become objects in memory
+        raise LimitError(f"the header describes more than {limits.tensors} tensors", where=source.name)
+
+    def distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            seen: set[str] = set()
+            name = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise _corrupt(source, f"the name {name[:200]!r} appears twice in the header")
+        return made
+
+    try:
+        text = data.decode("utf-8")
+        fields = json.loads(text, object_pairs_hook=distinct)
+        if "\\ud" in text.lower():  # lone surrogates: JSON can spell them, UTF-8 and other readers cannot
+            json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise _corrupt(source, "the header is not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(source, f"the header is not JSON: {str(error)[:200]}") from None
+    assert isinstance(fields, dict)
+    return fields
+
+
+def _entry(source: Source, begin: int, name: str, value: object, limits: Limits) -> Entry:
+    if not isinstance(value, dict) or set(value) != _FIELDS:
+        raise _corrupt(source, f"tensor {name!r} must have dtype, shape and data_offsets")
+    kind, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    dtype = dtypes.BY_SAFETENSORS.get(kind) if isinstance(kind, str) else None
+    if dtype is None:
+        raise _corrupt(source, f"tensor {name!r} has the unknown dtype {str(kind)[:40]!r}")
+    if not _are_counts(shape) or not _are_counts(offsets) or len(offsets) != 2:
+        raise _corrupt(source, f"tensor {name!r} needs shape and two data_offsets of whole numbers from 0 on")
+    if len(shape) > limits.rank:
+        raise LimitError(f"tensor {name!r} has {len(shape)} dimensions", where=source.name)
+    if len(name) > limits.name_bytes:
+        raise LimitError(f"a tensor's name has {len(name)} characters", where=source.name)
+    if math.prod(max(extent, 1) for extent in shape) * max(dtype.bits // 8, 1) >= 1 << 63:
+        raise _corrupt(source, f"tensor {name!r} of shape {shape} is larger than can be addressed")
+    first, last = offsets
+    bits = math.prod(shape) * dtype.bits
+    if bits % 8 or first > last or last - first != bits // 8:
+        message = f"tensor {name!r}: {dtype}{shape} needs {bits} bits, data_offsets {first} to {last} are given"
+        raise _corrupt(source, message)
+    return Entry(name, dtype, tuple(shape), Extent(source, begin + first, last - first))
+
+
+def _are_counts(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
+
+
+class Writable(Protocol):
+    """What a tensor must offer to be written: a `model.tensor.Tensor` does."""
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Dimensions."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in all."""
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the bytes, little-endian and row-major."""
+
+
+def save(tensors: Mapping[str, Writable], staged: StagedFile, metadata: Mapping[str, str]) -> None:
+    """Write a file; the bytes of the tensors pass through in pieces.
+
+    Widest elements come first, so that each tensor is aligned to its own element; then by name.
+
+    Raises:
+        UnsupportedError: Tensors that the format has no type or no room for; nothing is written.
+    """
+    _check_writable(tensors, str(staged.final))
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.bits, name))
+    header: dict[str, object] = {_METADATA: dict(metadata)} if metadata else {}
+    position = 0
+    for name in order:
+        tensor = tensors[name]
+        end = position + tensor.nbytes
+        header[name] = {
+            "dtype": tensor.dtype.safetensors,
+            "shape": list(tensor.shape),
+            "data_offsets": [position, end],
+        }
+        position = end
+    data = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    data += b" " * (-len(data) % _LENGTH)
+    staged.write(len(data).to_bytes(_LENGTH, "little") + data)
+    for name in order:
+        written = staged.write_all(tensors[name].chunks())
+        if written != tensors[name].nbytes:
+            raise ValueError(f"{name}: {written} bytes came, {tensors[name].nbytes} were announced")
+
+
+def _check_writable(tensors: Mapping[str, Writable], where: str) -> None:
+    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.safetensors is None]
+    if foreign:
+        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
+        raise UnsupportedError(f"safetensors has no type for {shown}", where=where)
+    for name, tensor in tensors.items():
+        if math.prod(tensor.shape) * tensor.dtype.bits % 8:
+            message = f"tensor {name!r}: {tensor.dtype}{list(tensor.shape)} ends within a byte"
+            raise UnsupportedError(message, where=where)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UnsupportedError(f"tensor name {name!r} is no Unicode text", where=where) from None
+    if _METADATA in tensors:
+        raise UnsupportedError(f"safetensors keeps the name {_METADATA} for itself", where=where)
