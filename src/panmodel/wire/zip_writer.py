@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from panmodel.io.sink import StagedFile
-from panmodel.wire import zip as layout
+from panmodel.wire import zip_directory as layout
 
 _FLAGS = 0x0808  # UTF-8 names, sizes and CRC-32 in a descriptor behind the content
 _VERSION, _VERSION64 = 20, 45
