@@ -1,0 +1,88 @@
+"""Bounded reads, and files beside the one that was named."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panmodel.errors import MissingFileError, TruncatedError, UnsafeError
+from panmodel.io.source import Extent, FileSource, Location, MemorySource
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "a.bin").write_bytes(bytes(range(100)))
+    (tmp_path / "secret").write_bytes(b"secret")
+    return tmp_path / "model"
+
+
+def test_reads_by_position(folder):
+    source = FileSource(folder / "a.bin")
+    assert source.read(10, 3) == bytes([10, 11, 12])
+    assert Extent(source, 98, 2).read() == bytes([98, 99])
+    assert b"".join(bytes(piece) for piece in source.chunks(5, 50, chunk=7)) == bytes(range(5, 55))
+
+
+@pytest.mark.parametrize(("offset", "nbytes"), [(99, 2), (101, 0), (-1, 1), (0, -1), (0, 1 << 62), (1 << 62, 1)])
+@pytest.mark.parametrize("make", [lambda folder: FileSource(folder / "a.bin"), lambda _: MemorySource(bytes(100), "m")])
+def test_nothing_outside_is_read(folder, make, offset, nbytes):
+    source = make(folder)
+    with pytest.raises(TruncatedError, match="ends at byte 100"):
+        source.read(offset, nbytes)
+    with pytest.raises(TruncatedError):
+        next(source.chunks(offset, nbytes))
+
+
+@given(st.binary(max_size=300), st.data())
+def test_memory_reads_are_slices(data, draw):
+    start = draw.draw(st.integers(0, len(data)))
+    count = draw.draw(st.integers(0, len(data) - start))
+    source = MemorySource(data)
+    assert source.read(start, count) == data[start : start + count]
+
+
+def test_a_file_cut_while_it_is_read(folder):
+    source = FileSource(folder / "a.bin")
+    os.truncate(folder / "a.bin", 10)
+    with pytest.raises(TruncatedError):
+        source.read(0, 50)
+
+
+def test_only_regular_files_open(folder):
+    with pytest.raises(UnsafeError):
+        FileSource("/dev/null")
+    with pytest.raises(MissingFileError):
+        FileSource(folder / "none")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "x/../../secret", "", "a\0b", "..\\secret", "link", "up/secret", "hard"])
+def test_names_from_a_file_stay_inside(folder, name):
+    (folder / "link").symlink_to(folder / "a.bin")
+    (folder / "up").symlink_to(folder.parent)
+    os.link(folder.parent / "secret", folder / "hard")
+    with pytest.raises(UnsafeError):
+        Location(folder / "a.bin").contained(name)
+
+
+def test_names_from_a_file_open_inside(folder):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "w").write_bytes(b"w")
+    assert Location(folder / "a.bin").contained("sub/w").read(0, 1) == b"w"
+    with pytest.raises(MissingFileError):
+        Location(folder / "a.bin").contained("sub/none")
+
+
+def test_names_made_up_by_a_format_are_plain(folder):
+    assert Location(folder / "prefix").beside("a.bin").is_file
+    with pytest.raises(UnsafeError):
+        Location(folder / "prefix").beside("../secret")
+
+
+def test_a_location_may_be_a_folder_or_nothing(folder):
+    assert Location(folder).is_folder
+    assert Location(folder).names() == ["a.bin"]
+    assert Location(folder / "prefix").names() == ["a.bin"]
+    assert Location(folder / "a.bin").head(3) == b"\0\1\2"
+    assert Location(folder / "prefix").head() == b""
