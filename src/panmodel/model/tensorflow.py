@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from panmodel.errors import CorruptError, LimitError, UnknownNameError
 from panmodel.io.source import Location, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor
+from panmodel.model.tensorflow_node import AttributeReference, FunctionCall, TensorFlowNode, split_name, with_port
 from panmodel.model.tensorflow_tensor import (
     dtype_from_proto,
     proto_from_shape,
@@ -26,14 +26,11 @@ from panmodel.model.tensorflow_tensor import (
 from panmodel.wire.protobuf import decode_bytes
 from panmodel.wire.prototext import decode_either
 from panmodel.wire.tensorflow_messages import (
-    AttrValue,
     CollectionDef,
     FunctionDef,
     FunctionDefLibrary,
     GraphDef,
-    ListValue,
     MetaGraphDef,
-    NodeDef,
     SaveSliceInfoDef,
     SignatureDef,
     TensorInfo,
@@ -58,28 +55,12 @@ __all__ = [
     "shape_from_proto",
     "split_name",
     "tensor_from_proto",
+    "with_port",
 ]
-
-T = TypeVar("T")
 
 #: Collections that hold variables, as VariableDef messages.
 _VARIABLE_COLLECTIONS = ("variables", "trainable_variables", "model_variables", "moving_average_variables",
                          "local_variables", "global_step")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class FunctionCall:
-    """The value of a function attribute: the function's name, and attributes for it."""
-
-    name: str
-    attributes: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class AttributeReference:
-    """An attribute inside a function that takes its value from the caller: the name of the caller's attribute."""
-
-    name: str
 
 
 @dataclass(frozen=True)
@@ -103,76 +84,6 @@ class Versions:
 
     producer: int = 0
     min_consumer: int = 0
-
-
-class TensorFlowNode:
-    """A node of a TensorFlow graph.
-
-    Attributes:
-        message: The NodeDef itself, for writing.
-        name: Its name, unique in the graph.
-        op: Its operator, or the name of the function that it calls.
-        inputs: The tensors that it takes, "node:port", always with the port.
-        controls: Names of the nodes that must run before it.
-        device: Where it was to run; empty for anywhere.
-    """
-
-    def __init__(self, message: NodeDef) -> None:
-        self.message = message
-        self.name = message.name
-        self.op = message.op
-        self.device = message.device
-        self.inputs = tuple(_with_port(name) for name in message.input if not name.startswith("^"))
-        self.controls = tuple(name[1:] for name in message.input if name.startswith("^"))
-
-    @cached_property
-    def attributes(self) -> Mapping[str, Any]:
-        """The attributes as Python values.
-
-        bytes, int, float and bool are themselves; a type is a DType (None for DT_INVALID), a shape a tuple with None
-        for an unknown dimension or None for an unknown rank, a tensor a lazy Tensor, a function a FunctionCall, a list
-        a list of those; an attribute that a function takes from its caller is an AttributeReference.
-        """
-        where = f"node {self.name!r}"
-        return {
-            key: _python_value(value, self.name, f"{where}, attribute {key!r}")
-            for key, value in self.message.attr.items()
-        }
-
-    def attr(self, name: str, default: T) -> T:
-        """An attribute, or the default where the node has none.
-
-        Args:
-            name: The attribute.
-            default: Its value where it is not there, and what type it must have where it is (None: any).
-
-        Raises:
-            CorruptError: It has another type than the default.
-        """
-        value: Any = self.attributes.get(name, default)
-        if default is not None and type(value) is not type(default):
-            expected = type(default).__name__
-            raise CorruptError(f"attribute {name!r} is {value!r}, expected {expected}", where=f"node {self.name!r}")
-        return value  # type: ignore[no-any-return]
-
-    def required(self, name: str, kind: type[T]) -> T:
-        """An attribute that the node must have, of that type.
-
-        Raises:
-            CorruptError: It is missing or of another type.
-        """
-        value = self.attributes.get(name)
-        if not isinstance(value, kind):
-            found = f"is {value!r}" if name in self.attributes else "is missing"
-            raise CorruptError(f"attribute {name!r} {found}, expected {kind.__name__}", where=f"node {self.name!r}")
-        return value
-
-    def text(self, name: str, default: str = "") -> str:
-        """A string attribute as text."""
-        return self.attr(name, default.encode()).decode("utf-8", "replace")
-
-    def __repr__(self) -> str:
-        return f"<{self.op} {self.name}({', '.join(self.inputs)})>"
 
 
 @dataclass
@@ -232,8 +143,8 @@ class TensorFlowGraph:
             UnknownNameError: An output is not there.
             CorruptError: A node takes the output of one that is not there.
         """
-        cut = {_with_port(name) for name in stops}
-        start = [_with_port(name) for name in outputs]
+        cut = {with_port(name) for name in stops}
+        start = [with_port(name) for name in outputs]
         found = {self.node(name).name for name in start if name not in cut}
         pending = list(found)
         while pending:
@@ -258,7 +169,7 @@ class TensorFlowGraph:
             UnknownNameError: An output is not there.
             CorruptError: The graph has another cycle, or a node takes the output of one that is not there.
         """
-        outputs, cut = list(outputs), {_with_port(name) for name in stops}
+        outputs, cut = list(outputs), {with_port(name) for name in stops}
         needed = self.ancestors(outputs, cut)
         done: dict[str, bool] = {}  # False while its inputs are being placed
         order: list[TensorFlowNode] = []
@@ -286,56 +197,6 @@ class TensorFlowGraph:
                 raise CorruptError(f"nodes {name!r} and {source!r} need each other", where=self.where)
             waiting.append(source)
         return waiting
-
-
-def split_name(tensor: str) -> tuple[str, int]:
-    """ "node:port" → node and port; the port is 0 where it is left out.
-
-    Raises:
-        CorruptError: The port is no number.
-    """
-    name, colon, port = tensor.rpartition(":")
-    if not colon:
-        return tensor, 0
-    if not port.isascii() or not port.isdigit() or len(port) > 9:
-        raise CorruptError(f"{tensor!r} is no tensor name, which is the name of a node, a colon and a number")
-    return name, int(port)
-
-
-def _with_port(name: str) -> str:
-    return name if ":" in name else f"{name}:0"
-
-
-def _python_value(value: AttrValue, node: str, where: str) -> Any:
-    """An attribute's value as `TensorFlowNode.attributes` gives it."""
-    for kind in ("s", "i", "f", "b"):
-        if value.has(kind):
-            return getattr(value, kind)
-    if value.has("type"):
-        return dtype_from_proto(value.type, where)
-    if value.shape is not None:
-        return shape_from_proto(value.shape, where)
-    if value.tensor is not None:
-        return tensor_from_proto(node, value.tensor)
-    if value.list is not None:
-        return _python_list(value.list, node, where)
-    if value.func is not None:
-        inner = {key: _python_value(item, node, where) for key, item in value.func.attr.items()}
-        return FunctionCall(value.func.name, inner)
-    return AttributeReference(value.placeholder) if value.has("placeholder") else None
-
-
-def _python_list(value: ListValue, node: str, where: str) -> list[Any]:
-    for kind in ("s", "i", "f", "b"):
-        if value.has(kind):
-            return list(getattr(value, kind))
-    if value.type:
-        return [dtype_from_proto(number, where) for number in value.type]
-    if value.shape:
-        return [shape_from_proto(shape, where) for shape in value.shape]
-    if value.tensor:
-        return [tensor_from_proto(node, tensor) for tensor in value.tensor]
-    return [_python_value(AttrValue(func=func), node, where) for func in value.func]
 
 
 def graph_from_proto(proto: GraphDef, where: str = "") -> TensorFlowGraph:
@@ -371,8 +232,10 @@ def graph_from_proto(proto: GraphDef, where: str = "") -> TensorFlowGraph:
 
 def proto_from_graph(graph: TensorFlowGraph) -> GraphDef:
     """The GraphDef of a graph, without its variables, signatures and collections, which a GraphDef has no place for."""
-    versions = VersionDef(producer=graph.versions.producer, min_consumer=graph.versions.min_consumer)
-    proto = GraphDef(node=[node.message for node in graph.nodes.values()], versions=versions)
+    proto = GraphDef(node=[node.message for node in graph.nodes.values()])
+    known = {name: number for name, number in vars(graph.versions).items() if number}
+    if known:
+        proto.versions = VersionDef(**known)
     if graph.functions:
         proto.library = FunctionDefLibrary(function=list(graph.functions.values()))
     return proto
@@ -433,7 +296,7 @@ def _signature(proto: SignatureDef) -> Signature:
 
 def _tensor_names(infos: Mapping[str, TensorInfo]) -> dict[str, str]:
     names = {key: info.name for key, info in infos.items()}
-    return {key: _with_port(name) for key, name in names.items() if name}  # sparse tensors have no single name
+    return {key: with_port(name) for key, name in names.items() if name}  # sparse tensors have no single name
 
 
 def _node_list(collection: CollectionDef) -> list[str] | None:

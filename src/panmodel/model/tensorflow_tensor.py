@@ -1,6 +1,6 @@
 """TensorFlow's TensorProto ↔ lazy tensors, and its shapes.
 
-Source: tensorflow/core/framework/{tensor,tensor_shape}.proto; what a short list of values means is in tensor.cc (FromProtoField).
+Source: tensorflow/core/framework/{tensor,tensor_shape}.proto; tensor.cc (FromProtoField) for what a short list means.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from panmodel.wire.tensorflow_messages import REF, Dim, TensorProto, TensorShape
 if TYPE_CHECKING:
     import numpy as np
 
+_IN_INT_VAL = (
+    "int32", "int16", "int8", "uint8", "uint16", "qint8", "quint8", "qint16", "quint16", "qint32",
+    "int4", "uint4", "int2", "uint2",
+)  # fmt: skip
+
 #: Element type → the list of a TensorProto that holds its elements, and the kind of number on the wire.
 _VALUES: dict[str, tuple[str, str]] = {
     "float32": ("float_val", "float"),
@@ -32,10 +37,7 @@ _VALUES: dict[str, tuple[str, str]] = {
     "bfloat16": ("half_val", "int32"),
     "uint32": ("uint32_val", "uint32"),
     "uint64": ("uint64_val", "uint64"),
-} | dict.fromkeys(
-    ["int32", "int16", "int8", "uint8", "uint16", "qint8", "quint8", "qint16", "quint16", "qint32", "int4", "uint4", "int2", "uint2"],
-    ("int_val", "int32"),
-)
+} | dict.fromkeys(_IN_INT_VAL, ("int_val", "int32"))
 
 
 def dtype_from_proto(number: int, where: str) -> DType | None:

@@ -1,7 +1,8 @@
 """The text form of protocol buffers, read by the same declarations as the binary one.
 
-All of the language: comments, strings with every escape and in several pieces, numbers in every base, enum values by name
-or number, `{}` and `<>`, short lists, fields in any order, maps. Unknown fields are skipped, extensions and Any included.
+All of the language: comments, strings with every escape and in several pieces, numbers in every base, enum values by
+name or number, `{}` and `<>`, short lists, fields in any order, maps. Unknown fields are skipped, extensions and Any
+included.
 
 Source: https://protobuf.dev/reference/protobuf/textformat-spec/
 """
@@ -93,7 +94,7 @@ class _Reader:
     def __init__(self, data: bytes, where: str) -> None:
         self._data, self._where = data, where
         self._end = 0
-        self.kind = self.token = ""
+        self.kind = self.word = ""
         self.advance()
 
     def advance(self) -> None:
@@ -104,9 +105,9 @@ class _Reader:
         if match is not None:
             self._end = match.end()
             self.kind = match.lastgroup or ""
-            self.token = "" if self.kind == "string" else match.group().decode("ascii")
+            self.word = "" if self.kind == "string" else match.group().decode("ascii")
         elif self._start == len(self._data):
-            self.kind = self.token = ""
+            self.kind = self.word = ""
         else:
             found = self._data[self._start : self._start + 12].decode("utf-8", "replace")
             self.fail(f"{found!r} is no word, number, string or sign")
@@ -116,12 +117,12 @@ class _Reader:
         raise CorruptError(message, where=f"{self._where} line {line}")
 
     def expected(self, what: str) -> NoReturn:
-        found = repr(self.token) if self.token else {"string": "a string"}.get(self.kind, "the end of the text")
+        found = repr(self.word) if self.word else {"string": "a string"}.get(self.kind, "the end of the text")
         self.fail(f"expected {what}, found {found}")
 
     def accept(self, sign: str) -> bool:
         """Pass a sign if it is next."""
-        if self.kind == "sign" and self.token == sign:
+        if self.kind == "sign" and self.word == sign:
             self.advance()
             return True
         return False
@@ -131,7 +132,7 @@ class _Reader:
         if depth < 0:
             where = f"{self._where} line {self._data.count(bytes([10]), 0, self._start) + 1}"
             raise LimitError(f"messages lie more than {DEFAULT.nesting} deep within each other", where=where)
-        while self.token != closing or self.kind == "string":
+        while self.word != closing or self.kind == "string":
             known = self.field_name(message, closing)
             colon = self.accept(":")
             if known is None:
@@ -145,7 +146,7 @@ class _Reader:
 
     def field_name(self, message: Message, closing: str) -> Field | None:
         """The field whose name is next; None for one that is not known."""
-        if self.kind == "sign" and self.token == "[":  # an extension, or the type of an Any
+        if self.kind == "sign" and self.word == "[":  # an extension, or the type of an Any
             match = _EXTENSION.match(self._data, self._end)
             if match is None:
                 self.fail("'[' begins the name of an extension, which ends in ']'")
@@ -154,7 +155,7 @@ class _Reader:
             return None
         if self.kind != "name":
             self.expected(f"a field name or {closing!r}" if closing else "a field name")
-        known = message.by_name.get(self.token)
+        known = message.by_name.get(self.word)
         self.advance()
         return known
 
@@ -172,7 +173,7 @@ class _Reader:
             self.one_nested(message, known, depth)
 
     def one_nested(self, message: Message, known: Field, depth: int) -> None:
-        closing = _CLOSING.get(self.token) if self.kind == "sign" else None
+        closing = _CLOSING.get(self.word) if self.kind == "sign" else None
         if closing is None:
             self.expected(f"'{{' after {known.name!r}")
         self.advance()
@@ -191,7 +192,7 @@ class _Reader:
 
     def scalars(self, message: Message, known: Field, colon: bool) -> None:
         """A value, or several in a list."""
-        if known.kind == "blob" and self.kind == "sign" and self.token in _CLOSING:
+        if known.kind == "blob" and self.kind == "sign" and self.word in _CLOSING:
             self.skip_value(DEFAULT.nesting)  # a message that nobody looks at, kept only in binary form
             return
         if not colon:
@@ -220,7 +221,7 @@ class _Reader:
         if known.kind in ("string", "bytes", "blob"):
             return self.string(known)
         negative = self.accept("-")
-        kind, token = self.kind, self.token
+        kind, token = self.kind, self.word
         if kind not in ("name", "number"):
             self.expected(f"a value of {known.name!r} ({known.kind})")
         if known.kind in ("float", "double"):
@@ -282,33 +283,31 @@ class _Reader:
     def escape(self, match: re.Match[bytes]) -> bytes:
         if match["char"]:
             return _CHARACTERS.get(match["char"], match["char"])
-        if match["octal"] or match["hex"]:
-            number = int(match["octal"], 8) if match["octal"] else int(match["hex"], 16)
-            if number < 256:
-                return bytes([number])
-        elif code := match["short"] or match["long"]:
-            number = int(code, 16)
-            if number < 0x110000 and not 0xD800 <= number < 0xE000:
-                return chr(number).encode()
-        self.fail(f"{match.group().decode('utf-8', 'replace')!r} is no escape")
+        octal, code = match["octal"], match["short"] or match["long"]
+        number = int(octal, 8) if octal else int(match["hex"] or code or b"-1", 16)
+        if 0 <= number < 256 and not code:
+            return bytes([number])
+        if code and number < 0x110000 and not 0xD800 <= number < 0xE000:
+            return chr(number).encode()
+        return self.fail(f"{match.group().decode('utf-8', 'replace')!r} is no escape")
 
     def skip_value(self, depth: int) -> None:
         """Pass the value of a field that is not known, and all that is in it."""
         open_brackets = ""
         while True:
-            if self.kind == "sign" and self.token in "{<[":
-                open_brackets += {"{": "}", "<": ">", "[": "]"}[self.token]
+            if self.kind == "sign" and self.word in "{<[":
+                open_brackets += {"{": "}", "<": ">", "[": "]"}[self.word]
                 if len(open_brackets) > depth:
                     raise LimitError(
                         f"messages lie more than {DEFAULT.nesting} deep within each other", where=self._where
                     )
-            elif self.kind == "sign" and self.token in "}>]":
-                if self.token != open_brackets[-1:]:
+            elif self.kind == "sign" and self.word in "}>]":
+                if self.word != open_brackets[-1:]:
                     self.expected(repr(open_brackets[-1:] or "a value"))
                 open_brackets = open_brackets[:-1]
             elif not self.kind:
                 self.expected("a value")
-            string, negative = self.kind == "string", self.kind == "sign" and self.token == "-"
+            string, negative = self.kind == "string", self.kind == "sign" and self.word == "-"
             self.advance()
             more = negative or (string and self.kind == "string")  # a sign before, a further piece of a string
             if not open_brackets and not more:

@@ -3,8 +3,8 @@
 Only what is needed of them; other fields are skipped when read. The parts that no conversion looks at (the list of
 operator definitions, the object graph) stay blobs, which are passed on as they are.
 
-Source: tensorflow/core/framework/{graph,node_def,attr_value,tensor,tensor_shape,function,op_def,versions,variable}.proto
-and tensorflow/core/protobuf/{meta_graph,saver,saved_model}.proto
+Source: tensorflow/core/framework/{graph,node_def,attr_value,tensor,tensor_shape,function,op_def,versions}.proto,
+tensorflow/core/framework/variable.proto and tensorflow/core/protobuf/{meta_graph,saver,saved_model}.proto
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def unpack_varints(data: bytes, kind: str) -> np.ndarray:
         return total
     if kind == "int64":
         return total.view(np.int64)
-    low = total.astype(np.uint32)
     if kind == "bool":
-        return (total != 0).astype(np.int64)
-    return (low if kind == "uint32" else low.view(np.int32)).astype(np.int64)
+        return np.minimum(total, 1).astype(np.int64)
+    low = total.astype(np.uint32)
+    return low.astype(np.int64) if kind == "uint32" else low.view(np.int32).astype(np.int64)

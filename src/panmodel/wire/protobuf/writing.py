@@ -20,8 +20,8 @@ _GATHER = 1 << 16  # small parts are given together
 def encode(message: Message) -> Iterator[bytes | memoryview]:
     """Write a message in pieces.
 
-    Fields are in the order of their numbers and maps sorted, so that equal messages have equal bytes; inner messages that
-    were read and never looked at keep the bytes that they have.
+    Fields are in the order of their numbers and maps sorted, so that equal messages have equal bytes; inner messages
+    that were read and never looked at keep the bytes that they have.
 
     Raises:
         CorruptError: A payload gives another number of bytes than it announced.
