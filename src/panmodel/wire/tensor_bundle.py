@@ -84,7 +84,10 @@ def is_bundle_index(source: Source) -> bool:
     if not is_table(source):
         return False
     key, value = next(read_table(source), (None, b""))
-    return key == b"" and decode_bytes(BundleHeaderProto, value, source.name).num_shards > 0
+    try:
+        return key == b"" and decode_bytes(BundleHeaderProto, value, source.name).num_shards > 0
+    except CorruptError:  # the header of the other version, where a message is in the place of that number
+        return False
 
 
 def read_bundle(index: Source) -> Bundle:
@@ -262,7 +265,7 @@ def read_checkpoint_state(source: Source) -> CheckpointState:
     while position < len(text):
         field = _FIELD.match(text, position)
         if field is None:
-            line = text.count("\n", 0, position) + 1
+            line = text.count("\n", 0, len(text) - len(text[position:].lstrip())) + 1
             raise CorruptError("is no state file of a checkpoint", where=f"{source.name}, line {line}")
         position = field.end()
         if field["name"] == "model_checkpoint_path":

@@ -1,0 +1,107 @@
+"""TensorFlow itself writes checkpoints with random content, of the kinds that it writes today; panmodel reads them.
+
+The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from panmodel.formats.tensorflow_checkpoint import FORMAT
+from panmodel.io.source import Location
+
+PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
+
+WRITE = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+v1, kind, folder = tf.compat.v1, sys.argv[1], sys.argv[2]
+random = np.random.RandomState(0)
+values = {}
+
+
+def save_many():
+    # an index of several blocks: more than 256 KiB of keys and entries
+    for number in range(4000):
+        name = "%032x/%032x" % tuple(random.randint(0, 2**31, 2))
+        values[name] = random.standard_normal(random.randint(1, 9)).astype(np.float32)
+    save()
+
+
+def save_large():
+    values["large"] = random.standard_normal((1100, 1000))
+    values["after"] = np.arange(5)
+    save()
+
+
+def save_strings():
+    lengths = [0, 1, 127, 128, 5000, 70000]
+    values["strings"] = np.array([random.bytes(length) for length in lengths], object)
+    values["pages"] = np.array([["ä" * 9, ""]], object)
+    save()
+
+
+def save():
+    names = sorted(values)
+    with v1.Graph().as_default():
+        tensors = [v1.constant(values[name]) for name in names]
+        written = tf.raw_ops.SaveV2(
+            prefix=folder + "/model.ckpt", tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
+        with v1.Session() as session:
+            session.run(written)
+
+
+def save_objects():
+    v1.enable_eager_execution()
+    kernel = tf.Variable(random.standard_normal((3, 4)).astype(np.float32))
+    steps = tf.Variable(3, dtype=tf.int64)
+    path = tf.train.Checkpoint(kernel=kernel, steps=steps).save(folder + "/model.ckpt")
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+        values[name] = reader.get_tensor(name)
+
+
+globals()["save_" + kind]()
+flat = {}
+for name, value in values.items():
+    value = np.asarray(value)
+    if value.dtype == object or value.dtype.kind == "S":
+        encoded = [item.encode() if isinstance(item, str) else item for item in value.reshape(-1).tolist()]
+        value = np.array([item.hex() for item in encoded], "U").reshape(value.shape)
+    flat[name.replace("/", "|")] = value
+np.savez(folder + "/values.npz", **flat)
+"""
+
+
+@pytest.fixture(scope="session")
+def tensorflow():
+    done = subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{PYTHON} has no tensorflow")
+
+
+@pytest.mark.parametrize("kind", ["many", "large", "strings", "objects"])
+def test_what_tensorflow_writes_is_read(kind, tensorflow, tmp_path):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
+    command = [PYTHON, "-c", WRITE, kind, str(tmp_path)]
+    subprocess.run(command, capture_output=True, check=True, timeout=200, env=environment)
+    tensors = FORMAT.read(Location(tmp_path)).tensors
+    with np.load(tmp_path / "values.npz") as stored:
+        assert sorted(tensors) == sorted(name.replace("|", "/") for name in stored)
+        for name, tensor in tensors.items():
+            assert_equal(tensor, stored[name.replace("/", "|")])
+
+
+def assert_equal(tensor, value):
+    found = tensor.numpy()
+    assert found.shape == value.shape
+    if found.dtype == object:
+        assert [text.hex() for text in found.reshape(-1)] == value.reshape(-1).tolist()
+    else:
+        assert found.dtype == value.dtype
+        assert found.tobytes() == value.tobytes()

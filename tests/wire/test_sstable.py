@@ -1,0 +1,157 @@
+import struct
+
+import cramjam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsupportedError
+from panmodel.io.source import MemorySource
+from panmodel.limits import DEFAULT
+from panmodel.wire import sstable
+from panmodel.wire.sstable import MAGIC, encode_block, encode_table, is_table, read_table, trailer
+from tests.checkpoints import single_block_table, varint
+
+ENTRIES = [(f"layer{n:03d}/kernel".encode(), b"value %d" % n) for n in range(100)]
+
+
+def read(data):
+    return list(read_table(MemorySource(data, "test.index")))
+
+
+@given(st.dictionaries(st.binary(max_size=40), st.binary(max_size=60), max_size=60), st.integers(1, 400))
+def test_what_is_written_is_read(entries, block_bytes):
+    ordered = sorted(entries.items())
+    assert read(b"".join(encode_table(ordered, block_bytes=block_bytes))) == ordered
+
+
+def test_keys_share_their_prefixes_on_disk():
+    table = b"".join(encode_table(ENTRIES))
+    assert table.count(b"layer") == -(-len(ENTRIES) // 16) + 1  # whole at each restart, and in the index block
+
+
+def test_keys_to_be_written_must_ascend():
+    with pytest.raises(ValueError, match="follows"):
+        list(encode_table([(b"b", b""), (b"a", b"")]))
+
+
+def test_snappy_blocks_are_read():
+    table = single_block_table(encode_block(ENTRIES), snappy=True)
+    assert len(table) < len(single_block_table(encode_block(ENTRIES)))
+    assert read(table) == ENTRIES
+
+
+def test_a_table_is_told_by_its_last_bytes():
+    table = b"".join(encode_table(ENTRIES))
+    assert is_table(MemorySource(table))
+    assert not is_table(MemorySource(table[:-1]))
+    assert not is_table(MemorySource(MAGIC))
+
+
+def test_any_flipped_bit_of_a_block_is_found():
+    table = b"".join(encode_table(ENTRIES, block_bytes=500))
+    for position in range(0, len(table) - sstable.FOOTER_BYTES, 7):
+        damaged = bytearray(table)
+        damaged[position] ^= 1 << position % 8
+        if read_or_none(damaged) is not None:  # only the block that nobody reads
+            assert read_or_none(damaged) == ENTRIES
+            assert position > len(table) - sstable.FOOTER_BYTES - 1000
+        else:
+            with pytest.raises(CorruptError, match="checksum"):
+                read(damaged)
+
+
+def read_or_none(data):
+    try:
+        return read(data)
+    except PanmodelError:
+        return None
+
+
+def test_too_short_for_a_footer():
+    with pytest.raises(TruncatedError, match="footer of 48 bytes"):
+        read(b"short")
+
+
+def test_wrong_magic_names_the_file():
+    with pytest.raises(CorruptError, match="footer") as caught:
+        read(bytes(100))
+    assert "test.index at offset 52" in str(caught.value)
+
+
+def test_a_block_outside_of_the_file():
+    footer = (varint(0) + varint(0) + varint(10) + varint(5000)).ljust(40, b"\0") + MAGIC
+    with pytest.raises(TruncatedError, match="5005 bytes are expected at offset 10"):
+        read(footer)
+
+
+def test_a_block_larger_than_any():
+    footer = (varint(0) + varint(0) + varint(0) + varint(1 << 60)).ljust(40, b"\0") + MAGIC
+    with pytest.raises(LimitError, match=str(1 << 60)):
+        read(footer)
+
+
+def test_unknown_compression():
+    block = encode_block(ENTRIES)
+    with pytest.raises(UnsupportedError, match="compression 4"):
+        read(single_block_table(block, stored=block + trailer(block, 4)))
+
+
+@pytest.mark.parametrize("announced", [1 << 40, 5000])
+def test_a_snappy_block_that_announces_more_than_it_can_hold(announced):
+    stored = varint(announced) + b"\x00a"
+    with pytest.raises(LimitError, match=f"announce {announced}"):
+        read(single_block_table(b"", stored=stored + trailer(stored, 1)))
+
+
+def test_a_snappy_block_that_is_none():
+    stored = varint(20) + b"\xff\xff\xff\xff"
+    with pytest.raises(CorruptError, match="decompress"):
+        read(single_block_table(b"", stored=stored + trailer(stored, 1)))
+
+
+def test_snappy_is_what_cramjam_writes_raw():
+    assert bytes(cramjam.snappy.compress_raw(b"abc")).startswith(varint(3))
+
+
+def block_of(*entries, restarts=(0,)):
+    """A block from (shared, unshared, value bytes announced, bytes)."""
+    body = b"".join(varint(a) + varint(b) + varint(c) + rest for a, b, c, rest in entries)
+    return body + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (block_of((0, 1, 1, b"kv"), (0, 1, 0, b"a")), "not ascending"),
+        (block_of((0, 1, 1, b"kv"), (0, 1, 0, b"k")), "not ascending"),
+        (block_of((1, 1, 0, b"k")), "shares 1 bytes"),
+        (block_of((0, 1, 0, b"k"), (2, 1, 0, b"l")), "shares 2 bytes"),
+        (block_of((0, 1, 0, b"k"), (1, 1, 0, b"l"), restarts=(0, 4)), "shares 1 bytes"),
+        (block_of((0, 1, 0, b"k"), (1, 1, 0, b"l"), restarts=(0, 5)), "restart points"),
+        (block_of((0, 1, 200, b"k")), "past the end"),
+        (block_of((0, 1 << 50, 0, b"k")), "past the end"),
+        (b"\0\0", "too short"),
+        (struct.pack("<I", 1 << 31), "do not fit"),
+        (b"\xff" * 12 + struct.pack("<II", 0, 1), "a number"),
+    ],
+)
+def test_a_block_that_contradicts_itself(block, message):
+    with pytest.raises(CorruptError, match=message) as caught:
+        read(single_block_table(block))
+    assert "block at offset 0" in str(caught.value)
+
+
+def test_keys_longer_than_any_name():
+    with pytest.raises(LimitError, match="a key of"):
+        read(b"".join(encode_table([(bytes(DEFAULT.name_bytes + 1), b"")])))
+
+
+def test_few_bytes_cannot_stand_for_very_many_bytes_of_keys():
+    long = b"k" * (DEFAULT.name_bytes - 4)
+    count = DEFAULT.header_bytes // len(long) + 10
+    keys = ((long + struct.pack(">I", n), b"") for n in range(count))
+    table = b"".join(encode_table(keys, block_bytes=1 << 40))
+    with pytest.raises(LimitError, match="the keys take"):
+        for _ in read_table(MemorySource(table)):
+            pass
