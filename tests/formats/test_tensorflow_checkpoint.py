@@ -3,12 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.checkpoints import FIXTURES, NAMES, Writer, expected, with_big_endian, with_snappy
+from tests.damage import assert_survives
 
 from panmodel.errors import CorruptError, MissingFileError, PanmodelError
 from panmodel.formats.tensorflow_checkpoint import FORMAT
 from panmodel.io.source import FileSource, Location
-from tests.checkpoints import FIXTURES, NAMES, Writer, expected, with_big_endian, with_snappy
-from tests.damage import assert_survives
 
 TRAINED = FIXTURES / "trained.ckpt"
 

@@ -2,13 +2,13 @@ import os
 
 import numpy as np
 import pytest
+from tests.checkpoints import Writer
 
 from panmodel.errors import CorruptError, MissingFileError, UnsafeError, UsageError
 from panmodel.io.source import Location
 from panmodel.model.notice import Assumed
 from panmodel.model.tensorflow_checkpoint_files import find_checkpoint
 from panmodel.wire.sstable import encode_table
-from tests.checkpoints import Writer
 
 VALUE = np.ones(3, np.float32)
 
@@ -95,7 +95,7 @@ def test_data_without_an_index_say_so(folder, path):
 
 def test_an_index_under_another_name_cannot_find_its_data(folder):
     (folder / "model.ckpt-7.index").rename(folder / "renamed")
-    with pytest.raises(MissingFileError, match="does not end in '.index'"):
+    with pytest.raises(MissingFileError, match=r"does not end in '\.index'"):
         found(folder / "renamed")
 
 

@@ -4,13 +4,13 @@ import cramjam
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.checkpoints import single_block_table, varint
 
 from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsupportedError
 from panmodel.io.source import MemorySource
 from panmodel.limits import DEFAULT
 from panmodel.wire import sstable
 from panmodel.wire.sstable import MAGIC, encode_block, encode_table, is_table, read_table, trailer
-from tests.checkpoints import single_block_table, varint
 
 ENTRIES = [(f"layer{n:03d}/kernel".encode(), b"value %d" % n) for n in range(100)]
 

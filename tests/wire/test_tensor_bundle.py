@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.checkpoints import FIXTURES, box, memory
 
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import Extent, FileSource, MemorySource
@@ -19,7 +20,6 @@ from panmodel.wire.tensor_bundle import (
     slice_key,
 )
 from panmodel.wire.tensorflow_messages import VersionDef
-from tests.checkpoints import FIXTURES, box, memory
 
 
 def test_shards_are_named_as_tensorflow_names_them():
