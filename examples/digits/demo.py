@@ -1,6 +1,6 @@
 """The whole way on one model: TensorFlow 1 checkpoint → ONNX → PyTorch, each step verified, without TensorFlow.
 
-    python examples/digits/demo.py [FOLDER]      # writes into FOLDER, demo-output if left out
+python examples/digits/demo.py [FOLDER]      # writes into FOLDER, demo-output if left out
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def main(folder: Path) -> int:
         print_receipt(pm.convert(CHECKPOINT, folder / name, verify=True, force=True))
         found = pm.verify(folder / name, RECORDED)
         same = same and found.same
-        print(f"recorded by TensorFlow  max absolute error {found.max_absolute:.3g}: {'same' if found.same else 'DIFFERS'}\n")
+        verdict = "same" if found.same else "DIFFERS"
+        print(f"against what TensorFlow recorded: {verdict}, max absolute error {found.max_absolute:.3g}\n")
     right = classify()
     return 0 if same and right else 1
 

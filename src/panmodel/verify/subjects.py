@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a run gave: outputs by name in the order of the signature, and intermediate tensors in order of computation."""
+    """What a run gave: outputs in the order of the signature, intermediate tensors in the order of computation."""
 
     outputs: Mapping[str, np.ndarray]
     layers: Mapping[str, np.ndarray] = field(default_factory=dict)

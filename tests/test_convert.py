@@ -1,0 +1,191 @@
+"""The whole way on the committed checkpoint, and what stands in it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import panmodel as pm
+from panmodel.errors import (
+    LossyError,
+    MissingFileError,
+    OutputExistsError,
+    UnknownFormatError,
+    UnknownNameError,
+    UnsupportedError,
+    UsageError,
+)
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
+CHECKPOINT = DIGITS / "model.ckpt"
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    with np.load(DIGITS / "recorded.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "digits.onnx"
+    pm.convert(CHECKPOINT, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["model.ckpt", "model.ckpt.index", "model.ckpt.meta", "model.ckpt.data-00000-of-00001", "checkpoint", ""]
+)
+def test_any_one_file_of_a_checkpoint_will_do(name):
+    found = pm.inspect(DIGITS / name)
+    assert found.format == "tensorflow_checkpoint"
+    assert "conv1/conv/kernel" in {tensor.name for tensor in found.tensors}
+    assert found.training["optimizer"] == "adam"
+    assert [name.split()[0] for name in found.inputs] == ["images:0"]
+
+
+def test_to_onnx_as_tensorflow_recorded(onnx_file, recorded):
+    found = pm.verify(onnx_file, DIGITS / "recorded.npz")
+    assert found.same
+    assert found.max_absolute < 1e-5
+    assert [output.name for output in found.outputs] == ["probabilities:0"]
+
+
+def test_to_torch_as_tensorflow_recorded(recorded):
+    torch = pytest.importorskip("torch")
+    module = pm.to_torch(CHECKPOINT, outputs=["logits:0", "probabilities:0"]).eval()
+    with torch.no_grad():
+        logits, probabilities = module(torch.from_numpy(recorded["images:0"]))
+    np.testing.assert_allclose(logits.numpy(), recorded["logits:0"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(probabilities.numpy(), recorded["probabilities:0"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_receipt(tmp_path):
+    report = pm.convert(CHECKPOINT, tmp_path / "digits.onnx")
+    assert report.permutes == 0  # one channel: nothing has to move
+    assert report.files == [str(tmp_path / "digits.onnx")]
+    assert report.nbytes == (tmp_path / "digits.onnx").stat().st_size
+    assert report.inputs == ["images:0 float32[batch, 8, 8, 1]"]
+    assert {notice.kind for notice in report.notices} >= {"training-state-lost"}
+
+
+def test_every_target_of_a_graph(tmp_path, recorded):
+    for name in ("frozen.pb", "digits.onnx", "net.py", "weights.pt"):
+        report = pm.convert(CHECKPOINT, tmp_path / name)
+        assert os.path.exists(tmp_path / name), report
+    assert pm.verify(tmp_path / "frozen.pb", tmp_path / "digits.onnx").same
+    assert pm.verify(tmp_path / "frozen.pb", DIGITS / "recorded.npz").same
+    assert pm.inspect(tmp_path / "frozen.pb").format == "tensorflow_graph"
+    beside = {"frozen.pb", "digits.onnx", "net.py", "net.safetensors", "net.names.json"}
+    assert set(os.listdir(tmp_path)) == beside | {"weights.pt", "weights.py", "weights.names.json"}
+
+
+def test_weights_move_as_they_are(tmp_path):
+    before = pm.read(CHECKPOINT)
+    pm.convert(CHECKPOINT, tmp_path / "a.safetensors")
+    pm.convert(CHECKPOINT, tmp_path / "a.pt", weights_only=True)
+    pm.convert(tmp_path / "a.pt", tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    for name in ("a.safetensors", "a.pt"):
+        after = pm.read(tmp_path / name)
+        assert set(after.tensors) == set(before.tensors)
+        for key, tensor in before.tensors.items():
+            assert after.tensors[key].dtype is tensor.dtype
+            assert after.tensors[key].numpy().tobytes() == tensor.numpy().tobytes()
+
+
+def test_verification_is_part_of_a_conversion(tmp_path):
+    report = pm.convert(CHECKPOINT, tmp_path / "digits.onnx", verify=True)
+    assert report.verification.same
+    assert report.verification.max_absolute < 1e-4
+
+
+def test_every_intermediate_tensor_is_the_same(onnx_file):
+    found = pm.verify(CHECKPOINT, onnx_file, layers=True)
+    assert found.layers >= 5
+    assert found.first_difference is None
+
+
+def test_a_changed_weight_is_found_at_its_layer(tmp_path, onnx_file):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(onnx_file)
+    weight = next(w for w in model.graph.initializer if w.name.startswith("conv2/"))
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) + 0.1, weight.name))
+    onnx.save(model, tmp_path / "changed.onnx")
+    found = pm.verify(CHECKPOINT, tmp_path / "changed.onnx", layers=True)
+    assert not found.same
+    assert found.first_difference.name.startswith("conv2/")
+
+
+def test_a_dry_run_writes_nothing(tmp_path):
+    report = pm.convert(CHECKPOINT, tmp_path / "digits.onnx", dry_run=True)
+    assert report.dry_run and report.files == [] and report.inputs
+    assert os.listdir(tmp_path) == []
+
+
+def test_targets_are_not_replaced_unasked(tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match=r"net\.safetensors"):
+        pm.convert(CHECKPOINT, tmp_path / "net.py")
+    assert os.listdir(tmp_path) == ["net.safetensors"]
+    pm.convert(CHECKPOINT, tmp_path / "net.py", force=True)
+    assert (tmp_path / "net.safetensors").read_bytes() != b"old"
+
+
+def test_strict_refuses_a_loss(tmp_path):
+    with pytest.raises(LossyError, match="optimizer slots"):
+        pm.convert(CHECKPOINT, tmp_path / "digits.onnx", strict=True)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"outputs": ["probabilites:0"]}, UnknownNameError, "probabilities"),
+        ({"inputs": ["image:0"]}, UnknownNameError, "images"),
+        ({"to": "onxx"}, UnknownNameError, "onnx"),
+        ({"weights_only": True, "outputs": ["logits:0"]}, UsageError, "cut"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path, arguments, error, said):
+    with pytest.raises(error, match=said):
+        pm.convert(CHECKPOINT, tmp_path / "digits.onnx", **arguments)
+    assert os.listdir(tmp_path) == []
+
+
+def test_weights_alone_do_not_become_a_graph(tmp_path):
+    pm.convert(CHECKPOINT, tmp_path / "a.safetensors")
+    with pytest.raises(UnsupportedError, match="without a graph"):
+        pm.convert(tmp_path / "a.safetensors", tmp_path / "a.onnx")
+
+
+def test_nothing_readable(tmp_path):
+    (tmp_path / "noise.onnx").write_bytes(os.urandom(64))
+    with pytest.raises(UnknownFormatError, match="by its name it should be onnx"):
+        pm.read(tmp_path / "noise.onnx")
+    with pytest.raises(MissingFileError):
+        pm.read(tmp_path / "none.ckpt")
+    (tmp_path / "empty.bin").write_bytes(b"")
+    with pytest.raises(UnknownFormatError):
+        pm.read(tmp_path / "empty.bin")
+
+
+def test_source_and_target_are_two_files(tmp_path):
+    pm.convert(CHECKPOINT, tmp_path / "a.onnx")
+    with pytest.raises(UsageError, match="both source and target"):
+        pm.convert(tmp_path / "a.onnx", tmp_path / "a.onnx", force=True)
+
+
+def test_a_target_without_a_known_name(tmp_path):
+    with pytest.raises(UsageError, match="--to"):
+        pm.convert(CHECKPOINT, tmp_path / "digits.xyz")
+    pm.convert(CHECKPOINT, tmp_path / "digits.xyz", to="onnx")
+    assert pm.read(tmp_path / "digits.xyz").format == "onnx"
+
+
+def test_onnx_becomes_torch(tmp_path, onnx_file, recorded):
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        found = pm.to_torch(onnx_file).eval()(torch.from_numpy(recorded["images:0"]))
+    np.testing.assert_allclose(found.numpy(), recorded["probabilities:0"], rtol=1e-4, atol=1e-5)

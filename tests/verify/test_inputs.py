@@ -1,0 +1,50 @@
+"""What models are run on."""
+
+import numpy as np
+import pytest
+
+from panmodel import dtypes
+from panmodel.errors import CorruptError, MissingFileError, UsageError
+from panmodel.model.graph import Value
+from panmodel.model.symbolic import Dim
+from panmodel.verify.inputs import load, random_inputs
+
+BATCH = Dim.symbol("batch")
+
+
+def test_random_inputs_fit_and_repeat():
+    inputs = [
+        Value("x", dtypes.FLOAT32, (BATCH, 8, Dim.symbol("w"), 1)),
+        Value("i", dtypes.INT32, (BATCH,)),
+        Value("b", dtypes.BOOL, ()),
+    ]
+    found, again = random_inputs(inputs, 1), random_inputs(inputs, 1)
+    assert found["x"].shape == (2, 8, 16, 1) and found["x"].dtype == np.float32
+    assert found["i"].shape == (2,) and set(found["i"].tolist()) <= {0, 1}
+    assert found["b"].dtype == bool
+    assert all(np.array_equal(found[name], again[name]) for name in found)
+    assert not np.array_equal(found["x"], random_inputs(inputs, 2)["x"])
+
+
+@pytest.mark.parametrize("value", [Value("x", dtypes.FLOAT32, None), Value("x", dtypes.STRING, (1,))])
+def test_what_cannot_be_made_up_must_be_given(value):
+    with pytest.raises(UsageError, match="--input x=file.npy"):
+        random_inputs([value], 0)
+
+
+def test_arrays_load(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"x:0": np.arange(3)})
+    np.save(tmp_path / "b.npy", np.arange(4))
+    assert load(tmp_path / "a.npz")["x:0"].tolist() == [0, 1, 2]
+    assert load(tmp_path / "b.npy")[""].shape == (4,)
+
+
+def test_bad_arrays_are_refused(tmp_path):
+    np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04rest")
+    (tmp_path / "text.npy").write_text("text")
+    for name in ("pickled.npy", "cut.npz", "text.npy"):
+        with pytest.raises(CorruptError):
+            load(tmp_path / name)
+    with pytest.raises(MissingFileError):
+        load(tmp_path / "none.npz")
