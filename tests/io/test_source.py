@@ -57,7 +57,9 @@ def test_only_regular_files_open(folder):
         FileSource(folder / "none")
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "x/../../secret", "", "a\0b", "..\\secret", "link", "up/secret", "hard"])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "x/../../secret", "", "a\0b", "..\\secret", "link", "up/secret", "hard"]
+)
 def test_names_from_a_file_stay_inside(folder, name):
     (folder / "link").symlink_to(folder / "a.bin")
     (folder / "up").symlink_to(folder.parent)

@@ -23,7 +23,9 @@ def test_files_fit_in_the_head(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_functions_fit_in_the_head(path):
-    functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [
+        n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
     long = [f.name for f in functions if f.end_lineno - f.lineno - len((ast.get_docstring(f) or "").splitlines()) > 45]
     assert long == []
 
@@ -40,7 +42,12 @@ def test_frameworks_are_imported_in_runtimes_alone(path):
         banned |= {"torch", "tensorflow", "keras", "onnxruntime"}
     imported = set()
     tree = ast.parse(path.read_text())
-    guarded = {id(inner) for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING" for inner in ast.walk(n)}
+    guarded = {
+        id(inner)
+        for n in ast.walk(tree)
+        if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"
+        for inner in ast.walk(n)
+    }
     for node in ast.walk(tree):
         if id(node) in guarded:
             continue

@@ -28,7 +28,7 @@ def test_random_inputs_fit_and_repeat():
 
 @pytest.mark.parametrize("value", [Value("x", dtypes.FLOAT32, None), Value("x", dtypes.STRING, (1,))])
 def test_what_cannot_be_made_up_must_be_given(value):
-    with pytest.raises(UsageError, match="--input x=file.npy"):
+    with pytest.raises(UsageError, match=r"--input x=file\.npy"):
         random_inputs([value], 0)
 
 
