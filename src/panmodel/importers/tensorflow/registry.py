@@ -111,19 +111,15 @@ def importer_op(*names: str) -> Callable[[Handler], Handler]:
 def renamed(rows: Mapping[str, str]) -> None:
     """Register operators that are one operator of ONNX on the same operands, without attributes."""
     for name, op in rows.items():
-        importer_op(name)(_Renamed(op))
+        importer_op(name)(_renaming(op))
 
 
-@dataclass(frozen=True, slots=True)
-class _Renamed:
-    onnx: str
+def _renaming(onnx: str) -> Handler:
+    def handler(operation: Operation, build: Builder) -> Value:
+        return build.op(onnx, *operation.inputs)
 
-    @property
-    def __qualname__(self) -> str:
-        return f"renamed to {self.onnx}"
-
-    def __call__(self, operation: Operation, build: Builder) -> Value:
-        return build.op(self.onnx, *operation.inputs)
+    handler.__qualname__ = f"renamed to {onnx}"
+    return handler
 
 
 @cache
