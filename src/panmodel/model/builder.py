@@ -1,13 +1,14 @@
 """Builds hub graphs: one call per operator, with types, shapes and known contents at hand at once.
 
-What is known is folded on the way: integers made of constants and sizes (shape arithmetic) never become nodes where they
-are numbers, and keep their symbolic content where they are not. Reshapes and transposes of weights become lazy views, so
-that every weight can be traced back to its variable. Arithmetic on weights is left alone here (`passes.fold` does it
-last), since what it means (a batch norm, say) shows only in the nodes.
+What is known is folded on the way: integers made of constants and sizes (shape arithmetic) never become nodes where
+they are numbers, and keep their symbolic content where they are not. Reshapes and transposes of weights become lazy
+views, so that every weight can be traced back to its variable. Arithmetic on weights is left alone here (`passes.fold`
+does it last), since what it means (a batch norm, say) shows only in the nodes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,10 @@ from panmodel.model.symbolic import Dim, Shape, Size
 from panmodel.model.tensor import ArrayTensor, Tensor
 
 if TYPE_CHECKING:
-    pass
+    import numpy as np
+
+#: Numbers in the names of sizes that `Builder.fresh` made up.
+_FRESH = re.compile(r"\bd(\d+)\b")
 
 
 class Builder:
@@ -30,10 +34,18 @@ class Builder:
         opset: Version of ONNX's operators.
         name: Name of the graph.
         opsets: Versions of other operator sets that nodes will use, by domain.
+        metadata: Strings that the graph says about itself.
     """
 
-    def __init__(self, *, opset: int = OPSET, name: str = "graph", opsets: Mapping[str, int] | None = None) -> None:
-        self.opset, self.name, self.opsets = opset, name, dict(opsets or {})
+    def __init__(
+        self,
+        *,
+        opset: int = OPSET,
+        name: str = "graph",
+        opsets: Mapping[str, int] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.opset, self.name, self.opsets, self.metadata = opset, name, dict(opsets or {}), dict(metadata or {})
         self.inputs: list[Value] = []
         self.outputs: dict[str, Value] = {}
         self.nodes: list[Node] = []
@@ -68,7 +80,7 @@ class Builder:
             array = array.astype(dtype.numpy)
         elif not isinstance(elements, (np.ndarray, np.generic)) and array.dtype == np.float64:
             array = array.astype(np.float32)
-        key = (array.dtype.name, array.shape, tuple(array.flat) if array.dtype == object else array.tobytes())
+        key = _literal_key(array)
         if key not in self._literals:
             tensor = ArrayTensor(array, dtype=dtype)
             name = self._unique("const")
@@ -107,20 +119,35 @@ class Builder:
         if not domain and outputs == 1 and (known := self._known(op, inputs, given)) is not None:
             return (known,)
         node = Node(op, inputs, (), given, self._at, domain)
-        types = inference.infer(node, outputs, self.opset, self.fresh)
-        node.outputs = tuple(Value(self._unique(f"{self._at}/{op}"), *kind, node=node) for kind in types)
-        if not domain and outputs == 1:
-            node.output.content = folding.content(op, inputs, given)
-        self.nodes.append(node)
-        return node.outputs
+        return self._append(node, inference.infer(node, outputs, self.opset, self.fresh))
 
     def add(self, node: Node, inputs: Sequence[Value | None], attributes: Mapping[str, Attribute]) -> tuple[Value, ...]:
-        """Copy a node of another graph onto new operands, with its names."""
+        """Copy a node of another graph onto new operands, with its names.
+
+        Types are inferred again only where those of the operands are not what they were; bodies keep theirs.
+        """
+        same = attributes == node.attributes and all(map(_is_alike, inputs, node.inputs))
+        typed = same and all(value.dtype is not None and value.shape is not None for value in node.outputs)
         with self.at(node.name):
-            results = self.ops(node.op, *inputs, outputs=len(node.outputs), domain=node.domain, **attributes)
+            if typed or any(isinstance(value, Graph) for value in attributes.values()):
+                known = self._known(node.op, inputs, attributes) if not node.domain and len(node.outputs) == 1 else None
+                copy = Node(node.op, tuple(inputs), (), dict(attributes), node.name, node.domain)
+                types = [(value.dtype, value.shape) for value in node.outputs]
+                results = self._append(copy, types) if known is None else (known,)
+            else:
+                results = self.ops(node.op, *inputs, outputs=len(node.outputs), domain=node.domain, **attributes)
         for old, new in zip(node.outputs, results, strict=True):
-            self.rename(new, old.name)
+            if old.name:
+                self.rename(new, old.name)
         return results
+
+    def _append(self, node: Node, types: Iterable[tuple[DType | None, Shape]]) -> tuple[Value, ...]:
+        """Take a node in whose outputs have these types."""
+        node.outputs = tuple(Value(self._unique(f"{self._at}/{node.op}"), *kind, node=node) for kind in types)
+        if not node.domain and len(node.outputs) == 1:
+            node.output.content = folding.content(node.op, node.inputs, node.attributes)
+        self.nodes.append(node)
+        return node.outputs
 
     def output(self, name: str, value: Value) -> None:
         """Declare an output of the graph."""
@@ -135,7 +162,7 @@ class Builder:
                 kept.append(node)
                 alive.update(value for value in node.inputs if value is not None)
                 alive.update(value for body in node.subgraphs() for value in body.captures())
-        graph = Graph(self.inputs, self.outputs, kept[::-1], self.opset, self.name, self.opsets)
+        graph = Graph(self.inputs, self.outputs, kept[::-1], self.opset, self.name, self.opsets, self.metadata)
         _name_weights(graph)
         return graph
 
@@ -161,6 +188,18 @@ class Builder:
         """A size of which nothing is known."""
         self._symbols += 1
         return Dim.symbol(f"{hint}{self._symbols}")
+
+    def reserve(self, graph: Graph) -> None:
+        """Leave the names of a graph's initializers and of its sizes to it; its literals are shared with new ones."""
+        for value in graph.initializers():
+            self._names.add(value.name)
+            if value.literal and value.content is not None:
+                self._literals.setdefault(_literal_key(value.content), value)
+        sizes = {size for node in graph.nodes for value in node.outputs for size in value.shape or ()}
+        sizes.update(size for value in graph.inputs for size in value.shape or ())
+        names = {name for size in sizes if isinstance(size, Dim) for name in size.symbols}
+        numbers = [int(number) for name in names for number in _FRESH.findall(name)]
+        self._symbols = max([self._symbols, *numbers])
 
     def _unique(self, name: str) -> str:
         candidate, number = name or "value", 0
@@ -190,7 +229,7 @@ class Builder:
         if len(symbolic) == 1 and -1 not in target:
             target[symbolic.pop()] = -1
         if not symbolic:
-            return self.op("Reshape", x, self.constant([int(size) for size in target], INT64))
+            return self.op("Reshape", x, self.constant(target, INT64))
         if isinstance(shape, Value):
             return self.op("Reshape", x, shape)
         raise CorruptError(f"{x.name}: cannot reshape to {list(sizes)}, in which {len(symbolic)} sizes are unknown")
@@ -265,6 +304,10 @@ class Builder:
         return self.constant(content)
 
 
+def _literal_key(array: np.ndarray) -> tuple[Any, ...]:
+    return array.dtype.name, array.shape, tuple(array.flat) if array.dtype == object else array.tobytes()
+
+
 def _name_weights(graph: Graph) -> None:
     """Views of weights take the plain name of their variable where they are its only form left in the graph."""
     weights = graph.initializers()
@@ -282,9 +325,21 @@ def _is_kept(x: Value, axis: int, size: Size) -> bool:
     return isinstance(size, Dim) and x.shape is not None and axis < len(x.shape) and x.shape[axis] == size
 
 
+def _is_alike(new: Value | None, old: Value | None) -> bool:
+    """Whether an operator infers the same from both."""
+    import numpy as np
+
+    if new is None or old is None or new is old:
+        return new is old
+    if new.dtype is not old.dtype or new.shape != old.shape or (new.content is None) != (old.content is None):
+        return False
+    return new.content is None or np.array_equal(new.content, old.content)  # type: ignore[arg-type]
+
+
 def rebuild(graph: Graph) -> Builder:
-    """A builder with the inputs, versions and name of a graph, to build its successor."""
-    build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets)
+    """A builder with the inputs, versions and name of a graph, to build its successor; they share their initializers."""
+    build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets, metadata=graph.metadata)
+    build.reserve(graph)
     for value in graph.inputs:
         build.input(value.name, value.dtype, value.shape)
     return build
