@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,10 +7,11 @@ from hypothesis import strategies as st
 from tests.checkpoints import FIXTURES, NAMES, Writer, box, expected, shape_proto, with_big_endian, with_snappy
 
 from panmodel.dtypes import BY_TENSORFLOW
-from panmodel.errors import CorruptError, LimitError, MissingFileError, TruncatedError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError, MissingFileError, PanmodelError, TruncatedError, UnsupportedError
 from panmodel.io.source import FileSource
 from panmodel.model.tensor import StoredTensor
 from panmodel.model.tensorflow_bundle import read_bundle_tensors
+from panmodel.wire.sstable import encode_table, read_table
 from panmodel.wire.tensorflow_messages import TensorShapeProto
 
 ROWS = np.arange(28, dtype=np.float32).reshape(7, 4)
@@ -184,6 +187,33 @@ def test_a_missing_shard_of_slices_names_the_whole_tensor(tmp_path):
     (tmp_path / "model.ckpt.data-00000-of-00001").unlink()
     with pytest.raises(MissingFileError, match="it holds v\n"):
         content(prefix)
+
+
+# Damage with the sums put right: what somebody means to do
+
+
+@pytest.mark.parametrize("name", ["dtypes", "partitioned", "trained"])
+def test_forged_entries_give_an_error_or_are_read(name, tmp_path):
+    rng = np.random.default_rng(5)
+    source = FIXTURES / f"{name}.ckpt"
+    entries = list(read_table(FileSource(f"{source}.index")))
+    (tmp_path / "forged.data-00000-of-00001").write_bytes(
+        (FIXTURES / f"{source.name}.data-00000-of-00001").read_bytes()
+    )
+    read = 0
+    for _ in range(1500):
+        forged = dict(entries)
+        key, value = entries[rng.integers(len(entries))]
+        changed = bytearray(value)
+        for _ in range(rng.integers(1, 4)):
+            changed[rng.integers(len(value))] = rng.integers(256)
+        forged[key] = bytes(changed)
+        (tmp_path / "forged.index").write_bytes(b"".join(encode_table(sorted(forged.items()))))
+        with suppress(PanmodelError):
+            for tensor in content(tmp_path / "forged").tensors.values():
+                read += 1
+                tensor.numpy()
+    assert read > 300
 
 
 # Damage of the payload

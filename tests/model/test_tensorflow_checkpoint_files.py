@@ -134,10 +134,11 @@ def test_a_path_that_climbs_out_is_refused(folder, tmp_path):
         found(folder)
 
 
-def test_a_path_into_a_folder_below(folder):
+@pytest.mark.parametrize("latest", ["below/inner", "./below/inner", r"below\\inner"])
+def test_a_path_into_a_folder_below(folder, latest):
     (folder / "below").mkdir()
     Writer(folder / "below", "inner").add("v", VALUE).write()
-    state(folder, "below/inner")
+    state(folder, latest)
     assert found(folder).index.path == folder / "below" / "inner.index"
 
 
@@ -150,7 +151,7 @@ def test_a_link_on_the_way_below_is_refused(folder, tmp_path):
         found(folder)
 
 
-@pytest.mark.parametrize("latest", ["gone.ckpt", "below/gone.ckpt", "/"])
+@pytest.mark.parametrize("latest", ["gone.ckpt", "below/gone.ckpt", "/", r"zero\000byte", "/a/", "."])
 def test_a_checkpoint_that_is_gone(folder, latest):
     state(folder, latest)
     with pytest.raises(MissingFileError):

@@ -184,6 +184,7 @@ def test_a_state_file_names_the_latest_and_all_others():
         ('all_model_checkpoint_paths: "a"', "names no checkpoint"),
         ('model_checkpoint_path: "a"\n}', "line 2"),
         ('model_checkpoint_path: "a\nb"', "line 1"),
+        (r'model_checkpoint_path: "\xff"', "UTF-8"),
     ],
 )
 def test_a_state_file_that_is_none(text, message):

@@ -135,11 +135,11 @@ def _of_state_file(location: Location) -> CheckpointFiles | None:
     if latest.startswith("/") or PureWindowsPath(latest).drive:
         name = re.split(r"[\\/]", latest)[-1]
         if not _is_here(latest, location):
-            notices.append(Assumed(f"the state file names {latest}; taken for {name!r} in the same folder"))
+            notices.append(Assumed(f"the state file names {latest!r}; taken for {name!r} in the same folder"))
     else:
-        name = latest.removeprefix("./")
+        name = latest.replace("\\", "/").removeprefix("./")
     if not name:
-        raise MissingFileError(f"names no checkpoint, but the folder {latest}", where=str(location))
+        raise MissingFileError(f"names no checkpoint, but the folder {latest!r}", where=str(location))
     if PurePosixPath(name).name == name:
         index = location.beside(name + _INDEX)
     else:
@@ -149,7 +149,7 @@ def _of_state_file(location: Location) -> CheckpointFiles | None:
     if index.path.with_name(index.path.name.removesuffix(_INDEX)).is_file():
         return None  # a checkpoint of the older format, which is one file under the name itself
     there = ", ".join(_indexes(location)) or "none"
-    message = f"names the checkpoint {latest}, of which nothing is in this folder"
+    message = f"names the checkpoint {latest!r}, of which nothing is in this folder"
     hint = f"indexes that are here: {there}; give the path of the checkpoint itself if it lies elsewhere"
     raise MissingFileError(message, where=str(location), hint=hint)
 

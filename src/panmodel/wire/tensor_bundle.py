@@ -6,7 +6,6 @@ tensorflow/core/lib/strings/ordered_code.cc, tensorflow/core/util/saved_tensor_s
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -260,7 +259,7 @@ def read_checkpoint_state(source: Source) -> CheckpointState:
     """
     if source.size > DEFAULT.text_bytes:
         raise LimitError(f"has {source.size} bytes, the cap is {DEFAULT.text_bytes}", where=source.name)
-    text = source.read(0, source.size).decode(errors="surrogateescape").rstrip()
+    text = _text(source.read(0, source.size), source.name).rstrip()
     position, latest, kept = 0, "", []
     while position < len(text):
         field = _FIELD.match(text, position)
@@ -269,15 +268,22 @@ def read_checkpoint_state(source: Source) -> CheckpointState:
             raise CorruptError("is no state file of a checkpoint", where=f"{source.name}, line {line}")
         position = field.end()
         if field["name"] == "model_checkpoint_path":
-            latest = _unquoted(field["value"])
+            latest = _unquoted(field["value"], source.name)
         elif field["name"] == "all_model_checkpoint_paths":
-            kept.append(_unquoted(field["value"]))
+            kept.append(_unquoted(field["value"], source.name))
     if not latest:
         raise CorruptError("names no checkpoint (model_checkpoint_path)", where=source.name)
     return CheckpointState(latest, tuple(kept))
 
 
-def _unquoted(value: str) -> str:
+def _text(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise CorruptError("is no UTF-8 text", where=where) from None
+
+
+def _unquoted(value: str, where: str) -> str:
     def one(found: re.Match[bytes]) -> bytes:
         octal, digits, letter = found.groups()
         if octal or digits:
@@ -285,4 +291,4 @@ def _unquoted(value: str) -> str:
         return _SIMPLE.get(letter, letter)
 
     inner = value[1:-1] if value[:1] in ("'", '"') else value
-    return os.fsdecode(_ESCAPE.sub(one, inner.encode(errors="surrogateescape")))
+    return _text(_ESCAPE.sub(one, inner.encode()), where)
