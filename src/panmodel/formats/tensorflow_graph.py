@@ -1,0 +1,130 @@
+"""TensorFlow graph: a GraphDef on its own, binary or text, usually frozen.
+
+Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/framework/graph.proto
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import Any
+
+from panmodel.errors import CorruptError, PanmodelError, UnsupportedError, UsageError
+from panmodel.io.sink import Sink
+from panmodel.io.source import Location, Source
+from panmodel.model.format import Format, Holds
+from panmodel.model.model import Model
+from panmodel.model.tensor import Tensor
+from panmodel.model.tensorflow import TensorFlowGraph, graph_from_proto, proto_from_graph
+from panmodel.wire.protobuf import BYTES, VARINT, decode, encode, encoded_size, walk
+from panmodel.wire.prototext import decode_either
+from panmodel.wire.tensorflow_messages import GraphDef, NodeDef
+
+_MOST_BYTES = (1 << 31) - 1  # no protobuf implementation reads a longer message
+
+_TOP_LEVEL = {1: BYTES, 2: BYTES, 3: VARINT, 4: BYTES}
+_NODE_FIELDS = range(1, 9)
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_OPERATOR = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
+_TEXT = re.compile(rb"(\s|#[^\n]*+)*+(node|library|versions)\s*:?\s*[{<].*?\bop\s*:\s*[\"']", re.DOTALL)
+
+
+def sniff(location: Location) -> bool:
+    """Whether the file begins with a few nodes that have a name and an operator, in either form."""
+    head = location.head(4096)
+    if not head:
+        return False
+    if _TEXT.match(head):
+        return True
+    try:
+        return _begins_with_nodes(location.open())
+    except PanmodelError:
+        return False
+
+
+def _begins_with_nodes(source: Source) -> bool:
+    nodes = 0
+    for tag, _, offset, size, _ in islice(walk(source, (0, source.size, None)), 3):
+        if _TOP_LEVEL.get(tag >> 3) != tag & 7:
+            return False
+        if tag >> 3 == 1:
+            if not _is_node(source, offset, size):
+                return False
+            nodes += 1
+    return nodes > 0
+
+
+def _is_node(source: Source, offset: int, size: int) -> bool:
+    if any(tag >> 3 not in _NODE_FIELDS for tag, *_ in islice(walk(source, (offset, size, None)), 100)):
+        return False
+    node = decode(NodeDef, source, offset, size)
+    return _NODE_NAME.fullmatch(node.name) is not None and _OPERATOR.fullmatch(node.op) is not None
+
+
+def read(location: Location) -> Model:
+    """Open a graph: costs its structure; the values of constants stay in the file.
+
+    Args:
+        location: The file, binary or text.
+
+    Raises:
+        CorruptError: It is no GraphDef, or one that contradicts itself.
+        LimitError: Text of more than the limit.
+    """
+    source = location.open()
+    graph = graph_from_proto(decode_either(GraphDef, source), source.name)
+    if not graph.nodes:
+        raise CorruptError("a graph without nodes", where=source.name)
+    metadata: dict[str, Any] = {"framework": "tensorflow"}
+    if graph.versions.producer:
+        metadata["producer"] = graph.versions.producer
+    return Model(FORMAT.name, program=graph, tensors=_constants(graph), metadata=metadata, source=str(location))
+
+
+def _constants(graph: TensorFlowGraph) -> dict[str, Tensor]:
+    """The constants that hold numbers, and more than one: weights, and the shapes and axes that operators take."""
+    found = {}
+    for node in graph.nodes.values():
+        if node.op == "Const":
+            value = node.required("value", Tensor)
+            if value.dtype.bits and value.size > 1:
+                found[node.name] = value
+    return found
+
+
+def write(model: Model, sink: Sink) -> None:
+    """Write the model's graph, with its variables as constants.
+
+    Raises:
+        UsageError: The model has no TensorFlow graph.
+        UnsupportedError: It is larger than a protocol buffer can be.
+    """
+    graph = model.program
+    if not isinstance(graph, TensorFlowGraph):
+        raise UsageError("only a model with a TensorFlow graph can be written as one", where=model.source)
+    proto = proto_from_graph(_frozen(graph))
+    size = encoded_size(proto)
+    if size > _MOST_BYTES:
+        hint = "write a format that keeps weights beside the graph, such as ONNX"
+        raise UnsupportedError(f"a graph of {size} bytes is longer than a protocol buffer can be", hint=hint)
+    sink.open().write_all(encode(proto))
+
+
+def _frozen(graph: TensorFlowGraph) -> TensorFlowGraph:
+    from panmodel.model.tensorflow_freeze import freeze
+    from panmodel.model.tensorflow_variables import VARIABLE_OPS
+
+    return freeze(graph) if any(node.op in VARIABLE_OPS for node in graph.nodes.values()) else graph
+
+
+FORMAT = Format(
+    name="tensorflow_graph",
+    summary="TensorFlow graph (GraphDef), frozen: .pb, or its text form",
+    extensions=(".pb", ".pbtxt"),
+    spec="https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/framework/graph.proto",
+    holds=Holds.WEIGHTS | Holds.GRAPH,
+    sniff=sniff,
+    read=read,
+    write=write,
+    dialect="tensorflow",
+)
