@@ -12,6 +12,7 @@ import struct
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 from panmodel.errors import CorruptError, LimitError, UnsafeError, UnsupportedError
@@ -236,9 +237,7 @@ def _placed(source: Source, entries: list[_Entry], directory: int) -> dict[str, 
     spans.sort()
     if spans and spans[0][0] != 0:
         raise corrupt(source, f"{spans[0][0]} foreign bytes lie before the first member of the archive")
-    for (_, end, name), (begin, _, other) in zip(
-        spans, [*spans[1:], (directory, directory, "the directory")], strict=True
-    ):
+    for (_, end, name), (begin, _, other) in pairwise([*spans, (directory, directory, "the directory")]):
         if end > begin:
             raise corrupt(source, f"member {name!r} ends at {end}, beyond the begin of {other!r} at {begin}")
     return members

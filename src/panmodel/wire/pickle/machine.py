@@ -62,6 +62,7 @@ class Machine:
         self.marked: list[list[object]] = []  # the stacks below each mark, as in pickle.py
         self.memo: dict[int, object] = {}
         self._slots = 0
+        self.frame = 0  # where the current frame ends; what lies across, readers of files and of memory take differently
 
     def run(self) -> object:
         """Run the pickle at `position` up to its STOP.
@@ -77,6 +78,7 @@ class Machine:
         self._reset()
         table, begin, left = opcodes.TABLE, self.position, self.limits.pickle_opcodes
         while True:
+            at, frame = self.position, self.frame
             opcode = self.take(1)[0]
             if opcode == opcodes.STOP:
                 return self.pop()
@@ -84,6 +86,8 @@ class Machine:
             if operate is None:
                 raise self.corrupt(f"{bytes([opcode])!r} is no opcode")
             operate(self)
+            if at < frame < self.position:
+                raise self.corrupt("an opcode reaches over the end of its frame")
             left -= 1
             if left == 0:
                 message = f"the pickle at {begin} has over {self.limits.pickle_opcodes} opcodes"

@@ -44,8 +44,11 @@ def _proto(machine: Machine) -> None:
 @_opcode("\x95")
 def _frame(machine: Machine) -> None:
     size = _unsigned(machine, 8)
-    machine.take(size)  # a frame must be there as a whole; its boundary means nothing else
+    if machine.position < machine.frame:
+        raise machine.corrupt("a frame begins within another")
+    machine.take(size)  # a frame must be there as a whole
     machine.position -= size
+    machine.frame = machine.position + size
 
 
 # Numbers and constants.
