@@ -1,17 +1,20 @@
-"""TensorFlow itself writes checkpoints with random content, of the kinds that it writes today; panmodel reads them.
+"""TensorFlow itself writes checkpoints with random content and panmodel reads them; it reads tables of panmodel's.
 
 The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from tests.checkpoints import FIXTURES, expected
 
 from panmodel.formats.tensorflow_checkpoint import FORMAT
-from panmodel.io.source import Location
+from panmodel.io.source import FileSource, Location
+from panmodel.wire.sstable import encode_table, read_table
 
 PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 
@@ -78,6 +81,17 @@ np.savez(folder + "/values.npz", **flat)
 """
 
 
+READ = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+reader = tf.train.load_checkpoint(sys.argv[1])
+names = sorted(reader.get_variable_to_shape_map())
+np.savez(sys.argv[2], **{name.replace("/", "|"): reader.get_tensor(name) for name in names})
+"""
+
+
 @pytest.fixture(scope="session")
 def tensorflow():
     done = subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False)
@@ -87,14 +101,31 @@ def tensorflow():
 
 @pytest.mark.parametrize("kind", ["many", "large", "strings", "objects"])
 def test_what_tensorflow_writes_is_read(kind, tensorflow, tmp_path):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    command = [PYTHON, "-c", WRITE, kind, str(tmp_path)]
-    subprocess.run(command, capture_output=True, check=True, timeout=200, env=environment)
+    run(WRITE, kind, tmp_path)
     tensors = FORMAT.read(Location(tmp_path)).tensors
     with np.load(tmp_path / "values.npz") as stored:
         assert sorted(tensors) == sorted(name.replace("|", "/") for name in stored)
         for name, tensor in tensors.items():
             assert_equal(tensor, stored[name.replace("/", "|")])
+
+
+@pytest.mark.parametrize("block_bytes", [64, 262144])
+def test_tables_that_panmodel_writes_are_read_by_tensorflow(block_bytes, tensorflow, tmp_path):
+    source = FIXTURES / "trained.ckpt"
+    table = encode_table(read_table(FileSource(f"{source}.index")), block_bytes=block_bytes)
+    (tmp_path / "again.index").write_bytes(b"".join(table))
+    shutil.copy(f"{source}.data-00000-of-00001", tmp_path / "again.data-00000-of-00001")
+    run(READ, tmp_path / "again", tmp_path / "values.npz")
+    with np.load(tmp_path / "values.npz") as values:
+        assert {name.replace("|", "/"): values[name].tolist() for name in values} == {
+            name: value.tolist() for name, value in expected("trained").items()
+        }
+
+
+def run(script, *arguments):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
+    command = [PYTHON, "-c", script, *map(str, arguments)]
+    subprocess.run(command, capture_output=True, check=True, timeout=200, env=environment)
 
 
 def assert_equal(tensor, value):

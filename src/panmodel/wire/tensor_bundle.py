@@ -79,7 +79,12 @@ class Bundle:
 
 
 def is_bundle_index(source: Source) -> bool:
-    """Whether a source is the index of a V2 checkpoint; V1 checkpoints are tables as well, of other messages."""
+    """Whether a source is the index of a V2 checkpoint; V1 checkpoints are tables as well, of other messages.
+
+    Raises:
+        CorruptError: It is a table, and damaged.
+        LimitError: It is a table, and a size in it exceeds `panmodel.limits`.
+    """
     if not is_table(source):
         return False
     key, value = next(read_table(source), (None, b""))
