@@ -65,6 +65,19 @@ def test_pieces_are_the_bytes_of_the_array(name):
             assert b"".join(bytes(piece) for piece in tensor.chunks(32)) == tensor.numpy().tobytes()
 
 
+@pytest.mark.parametrize("dtype", [d for d in BY_TENSORFLOW.values() if d.bits], ids=repr)
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_every_type_of_a_fixed_width_is_read(dtype, big_endian, tmp_path):
+    array = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype.numpy)
+    prefix = Writer(tmp_path).add("v", array.view(np.uint8), dtype=dtype.tensorflow, shape=shape_proto((2, 3))).write()
+    if big_endian:
+        with_big_endian(prefix, prefix)
+    tensor = content(prefix).tensors["v"]
+    assert (tensor.dtype, tensor.shape) == (dtype, (2, 3))
+    assert tensor.numpy().dtype == array.dtype
+    assert tensor.numpy().tobytes() == array.tobytes()
+
+
 def test_small_types_take_a_byte_each(tmp_path):
     import ml_dtypes
 
