@@ -16,12 +16,21 @@ from panmodel.model.torch import TorchSource
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One stored tensor: its name, element type, dimensions and stored bytes."""
+    """One stored tensor.
+
+    Attributes:
+        name: Its name in the file.
+        dtype: Element type.
+        shape: Dimensions.
+        nbytes: Stored bytes.
+        slot: Whether it is an optimizer's slot rather than a weight.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     nbytes: int
+    slot: bool = False
 
 
 @dataclass(slots=True)
@@ -64,7 +73,8 @@ class Inspection:
         """Everything as plain values."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain["tensors"] = [
-            {"name": t.name, "dtype": t.dtype, "shape": list(t.shape), "bytes": t.nbytes} for t in self.tensors
+            {"name": t.name, "dtype": t.dtype, "shape": list(t.shape), "bytes": t.nbytes, "slot": t.slot}
+            for t in self.tensors
         ]
         return plain
 
@@ -79,13 +89,18 @@ def inspect(path: PathLike) -> Inspection:
         ReadError: Nothing readable is there.
     """
     model = read(path)
+    slots = _slots(model)
     found = Inspection(
         path=str(Path(path)),
         format=model.format,
         dialect=model.dialect,
         metadata=dict(model.metadata),
-        tensors=[TensorInfo(name, str(t.dtype), t.shape, t.nbytes) for name, t in model.tensors.items()],
-        parameters=_parameters(model),
+        tensors=[
+            TensorInfo(name, str(t.dtype), t.shape, t.nbytes, id(t) in slots) for name, t in model.tensors.items()
+        ],
+        parameters=sum(
+            t.size for t in model.tensors.values() if t.dtype.kind in "fc" and t.shape and id(t) not in slots
+        ),
         nbytes=sum(tensor.nbytes for tensor in model.tensors.values()),
         training=_training(model),
         notices=[str(notice) for notice in model.notices],
@@ -94,13 +109,11 @@ def inspect(path: PathLike) -> Inspection:
     return found
 
 
-def _parameters(model: Model) -> int:
-    """Elements of what is a weight: floating-point tensors that are no slots."""
-    slots = set()
-    if model.training is not None:
-        slots = {id(tensor) for kinds in model.training.slots.values() for tensor in kinds.values()}
-    weights = [t for t in model.tensors.values() if t.dtype.kind in "fc" and t.shape and id(t) not in slots]
-    return sum(tensor.size for tensor in weights)
+def _slots(model: Model) -> set[int]:
+    """Which tensors are slots, by identity: the training state and the listing share the objects."""
+    if model.training is None:
+        return set()
+    return {id(tensor) for kinds in model.training.slots.values() for tensor in kinds.values()}
 
 
 def _training(model: Model) -> dict[str, Any] | None:

@@ -51,7 +51,13 @@ def test_inspect_in_json(capsys):
     plain = json.loads(out)
     assert code == 0
     kernel = next(t for t in plain["tensors"] if t["name"] == "conv1/conv/kernel")
-    assert kernel == {"name": "conv1/conv/kernel", "dtype": "float32", "shape": [3, 3, 1, 16], "bytes": 576}
+    assert kernel == {
+        "name": "conv1/conv/kernel",
+        "dtype": "float32",
+        "shape": [3, 3, 1, 16],
+        "bytes": 576,
+        "slot": False,
+    }
     assert plain["training"]["step"] == 600
     assert plain["operators"]["Conv2D"] == 2
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "panmodel").rglob("*.py"))
-HEAVY = ("torch", "tensorflow", "keras", "onnxruntime", "onnx", "h5py", "rich", "pickle", "marshal")
+HEAVY = ("torch", "tensorflow", "keras", "onnxruntime", "onnx", "h5py", "rich")
 
 
 def relative(path: Path) -> str:

@@ -83,7 +83,9 @@ def _print_graph(found: Inspection) -> None:
 
 def _print_tensors(found: Inspection, limit: int | None) -> None:
     click.echo(f"tensors ({len(found.tensors)}, {found.parameters:,} parameters, {amount(found.nbytes)})")
-    shown = found.tensors[:limit]
+    shown = found.tensors if limit is None else [tensor for tensor in found.tensors if not tensor.slot][:limit]
     print_table([(printable(t.name), t.dtype, str(list(t.shape)), amount(t.nbytes)) for t in shown])
     if len(found.tensors) > len(shown):
-        click.echo(f"  … and {len(found.tensors) - len(shown)} more (--tensors lists all)")
+        slots = sum(tensor.slot for tensor in found.tensors)
+        said = f", {slots} of them optimizer slots" if slots else ""
+        click.echo(f"  … and {len(found.tensors) - len(shown)} more{said} (--tensors lists all)")
