@@ -337,7 +337,7 @@ def _is_alike(new: Value | None, old: Value | None) -> bool:
 
 
 def rebuild(graph: Graph) -> Builder:
-    """A builder with the inputs, versions and name of a graph, to build its successor; they share their initializers."""
+    """A builder with the inputs, versions and name of a graph, to build its successor, with its initializers."""
     build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets, metadata=graph.metadata)
     build.reserve(graph)
     for value in graph.inputs:
