@@ -24,6 +24,7 @@ from panmodel.errors import CorruptError
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
 from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode
+from panmodel.model.tensorflow_variables import Variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,14 @@ class Operation:
     Attributes:
         node: The source node.
         inputs: Its data operands as hub values.
-        graph: The graph that it stands in, for variables and functions.
+        graph: The graph that it stands in, for functions.
+        variables: Its variables with the checkpoint's tensors; None for a graph without a checkpoint.
     """
 
     node: TensorFlowNode
     inputs: Sequence[Value]
     graph: TensorFlowGraph
+    variables: Variables | None = None
 
     @property
     def name(self) -> str:
