@@ -134,11 +134,12 @@ def _numpy_dtype(name: str) -> np.dtype[np.generic]:
     if name in ("string", "resource", "variant"):
         return np.dtype(object)
     try:
-        return np.dtype(name)
+        found: np.dtype[np.generic] = np.dtype(name)
     except TypeError:
-        import ml_dtypes  # registers bfloat16, float8 and the sub-byte types with numpy
+        import ml_dtypes  # bfloat16, float8 and the sub-byte types
 
-        return np.dtype(getattr(ml_dtypes, name))
+        found = np.dtype(getattr(ml_dtypes, name))
+    return found
 
 
 def from_numpy(dtype: np.dtype[np.generic]) -> DType:

@@ -284,7 +284,7 @@ def pack(array: np.ndarray, dtype: DType) -> memoryview:
         return _pack_bits(array.reshape(-1), dtype.bits)
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def unpack(buffer: np.ndarray, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
@@ -299,7 +299,7 @@ def _pack_bits(flat: np.ndarray, bits: int) -> memoryview:
 
     codes = flat.view(np.uint8) & ((1 << bits) - 1)
     lanes = (codes[:, None] >> np.arange(bits, dtype=np.uint8)) & 1  # lowest bit first, element after element
-    return memoryview(np.packbits(lanes.reshape(-1), bitorder="little"))
+    return np.packbits(lanes.reshape(-1), bitorder="little").data
 
 
 def _unpack_bits(buffer: np.ndarray, dtype: DType, count: int) -> np.ndarray:
@@ -319,7 +319,7 @@ def _element_width(dtype: DType) -> int:
 def _swapped(piece: memoryview, width: int) -> memoryview:
     import numpy as np
 
-    return memoryview(np.frombuffer(piece, np.uint8).reshape(-1, width)[:, ::-1].reshape(-1).copy())
+    return np.frombuffer(piece, np.uint8).reshape(-1, width)[:, ::-1].reshape(-1).copy().data
 
 
 def _pieces(data: memoryview, nbytes: int) -> Iterator[memoryview]:

@@ -44,8 +44,7 @@ def call(
     """
     import numpy as np
 
-    arrays = {f"input{index}": _plain(array) for index, array in enumerate(inputs.values())}
-    np.savez(folder / "inputs.npz", **arrays)
+    np.savez(folder / "inputs.npz", *map(_plain, inputs.values()))
     (folder / "inputs.txt").write_text("\n".join(inputs))
     (folder / "outputs.txt").write_text("\n".join(outputs))
     command = [sys.executable, "-m", f"panmodel.runtimes.{module}", str(model), str(folder)]
@@ -57,7 +56,7 @@ def call(
         lines = done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"]
         raise UnsupportedError(f"{module} cannot run it: {lines[-1]}", where=str(model))
     with np.load(folder / "outputs.npz", allow_pickle=False) as answers:
-        return [answers[f"output{index}"] for index in range(len(outputs))]
+        return [answers[f"arr_{index}"] for index in range(len(outputs))]
 
 
 def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Sequence[np.ndarray]]) -> None:
@@ -72,10 +71,9 @@ def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Sequen
     model, folder = Path(sys.argv[1]), Path(sys.argv[2])
     names = (folder / "inputs.txt").read_text().splitlines()
     with np.load(folder / "inputs.npz", allow_pickle=False) as arrays:
-        inputs = {name: _restored(arrays[f"input{index}"]) for index, name in enumerate(names)}
+        inputs = {name: _restored(arrays[f"arr_{index}"]) for index, name in enumerate(names)}
     results = run(model, inputs, (folder / "outputs.txt").read_text().splitlines())
-    plain = {f"output{index}": _plain(np.asarray(array)) for index, array in enumerate(results)}
-    np.savez(folder / "outputs.npz", **plain)
+    np.savez(folder / "outputs.npz", *(_plain(np.asarray(array)) for array in results))
 
 
 def _plain(array: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ def verify(
         UnsupportedError: A model cannot be run here.
         UsageError: The inputs do not fit.
     """
-    given = load(inputs) if isinstance(inputs, (str, Path)) else inputs
+    given = inputs if inputs is None or isinstance(inputs, Mapping) else load(inputs)
     models = [_open(first), _open(second)]
     for model in models:
         if isinstance(model, Recorded) and given is None:

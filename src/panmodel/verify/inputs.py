@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 BATCH, EXTENT = 2, 16
 
 
-def load(path: str | Path) -> dict[str, np.ndarray]:
+def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Arrays of an .npz file, or the one of an .npy file under the name "".
 
     Raises:

@@ -1,0 +1,40 @@
+"""The exception tree: exit codes, and messages that say what to do."""
+
+import re
+
+import pytest
+
+from panmodel import errors
+
+
+def tree(root):
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+def test_every_error_is_in_the_drawing_with_its_exit_code():
+    drawn = dict(re.findall(r"(\w+Error) +(\d)", errors.__doc__))
+    assert {error.__name__: str(error.exit_code) for error in tree(errors.PanmodelError)} == {**drawn, "PanmodelError": "3"}
+
+
+def test_a_message_says_where_and_what_to_do():
+    said = str(errors.CorruptError("bad bytes", where="a.ckpt at offset 3", hint="fetch it again"))
+    assert said == "a.ckpt at offset 3: bad bytes\n  hint: fetch it again"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("probabilites:0", "did you mean 'probabilities:0'"), ("zzz", "there is logits:0, probabilities:0")],
+)
+def test_unknown_names_suggest_the_nearest(name, said):
+    assert said in str(errors.UnknownNameError("output", name, ["logits:0", "probabilities:0"]))
+
+
+def test_unsupported_operators_come_in_one_list():
+    found = [errors.UnsupportedOperator("Mfcc", f"node{index}") for index in range(7)]
+    found.append(errors.UnsupportedOperator("Conv2D", "conv", "explicit paddings on the batch axis"))
+    said = str(errors.UnsupportedOperatorsError(found, where="a.pb"))
+    assert "8 node(s)" in said
+    assert "Mfcc × 7" in said and "and 2 more" in said
+    assert "Conv2D × 1 (explicit paddings on the batch axis): conv" in said
