@@ -31,7 +31,7 @@ _FEEDS = re.compile(
 
 #: Operators that no forward graph has: they change, save, check or show things, or go backwards.
 _ASIDE = re.compile(
-    r"(Ref)?NoOp|.*Assign(Add|Sub|Variable.*)?|Scatter(Add|Sub|Update|Mul|Div|Min|Max|NdUpdate|NdAdd|NdSub)"
+    r"(Ref)?NoOp|.*Assign(Add|Sub)?(Variable.*)?|Scatter(Add|Sub|Update|Mul|Div|Min|Max|NdUpdate|NdAdd|NdSub)"
     r"|ResourceScatter.*|CountUpTo|(Resource)?(Sparse)?Apply.*|Save(V2|Slices)?|Restore(V2|Slice)?|MergeV2Checkpoints"
     r"|ShardedFilename|.*Summary(V2)?|.*Assert|Print(V2)?|CheckNumerics.*|IsVariableInitialized|VarIsInitializedOp"
     r"|.*Grad(V2|V3|Ext|Args|WithArgmax|Inner)?|.*GradGrad.*|.*Backprop(Filter|Input|)(V2)?|.*InitializeTable.*"
@@ -58,10 +58,11 @@ _ACTIVATIONS = frozenset(["Softmax", "LogSoftmax", "Sigmoid", "Tanh"])
 #: Operators that give a tensor another form and leave its numbers.
 _FORMS = frozenset(["Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "Cast"])
 _CHECKS = re.compile(r".*Assert|Print(V2)?")
-_WATCHERS = re.compile(r".*Assert|Print(V2)?|.*Summary(V2)?")
+_WATCHERS = re.compile(r".*Assert|Print(V2)?|.*Summary(V2)?|.*Assign(Add|Sub)?(Variable.*)?|(Resource)?Scatter.*")
 _BRANCHES = frozenset(["Switch", "RefSwitch", "Merge", "RefMerge"])
 _MOST_OUTPUTS = 1000
-_SHAPES = frozenset(["Shape", "ShapeN", "Size", "Rank", "VariableShape"])
+#: Operators that take of a tensor its shape alone.
+_SHAPES = frozenset(["Shape", "ShapeN", "Size", "Rank", "VariableShape", "ZerosLike", "OnesLike"])
 
 
 def default_signature(graph: TensorFlowGraph) -> tuple[list[str], list[str]]:
@@ -96,18 +97,21 @@ class _Forward:
         self.by_node: dict[str, list[str]] = {}
         for tensor in self.consumers:
             self.by_node.setdefault(split_name(tensor)[0], []).append(tensor)
-        self.aside = self._reached(name for name, node in graph.nodes.items() if _is_aside(node))
+        self.given = {name for name, node in graph.nodes.items() if _FEEDS.fullmatch(node.op)}
+        self.aside = self._reached((name for name, node in graph.nodes.items() if _is_aside(node)), self.given)
         trained = [name for name in graph.collections.get("trainable_variables", ()) if name in graph.nodes]
         self.weights = trained or [name for name, node in graph.nodes.items() if node.op in VARIABLES]
         self.is_frozen = not self.weights
         if self.is_frozen:
             self.weights = [name for name, node in graph.nodes.items() if _is_weight(node)]
+        shapes = {name for name, node in graph.nodes.items() if node.op in _SHAPES}
+        self.stops = self.aside if self.is_frozen else self.aside | shapes  # no numbers pass through a shape
 
     @cached_property
     def feeds(self) -> dict[str, set[str]]:
         """Each tensor that comes from outside, and the nodes that depend on it."""
         tensors = [name for node in self.graph.nodes.values() if self._is_feed(node) for name in self._tensors(node)]
-        return {tensor: self._reached(self._takers(tensor), self.aside) for tensor in tensors}
+        return {tensor: self._reached(self._takers(tensor), self.stops) for tensor in tensors}
 
     @cached_property
     def fed(self) -> set[str]:
@@ -117,7 +121,7 @@ class _Forward:
     @cached_property
     def weighted(self) -> set[str]:
         """The nodes that depend on weights."""
-        return self._reached(self.weights, self.aside)
+        return self._reached(self.weights, self.stops)
 
     @cached_property
     def layers(self) -> set[str]:
@@ -146,19 +150,37 @@ class _Forward:
     @cached_property
     def judged(self) -> set[str]:
         """The nodes that depend on labels: loss and metrics."""
+        if not self.labels and any(_GRADIENT_SCOPE.match(name) for name in self.graph.nodes):
+            return self._reached(self._compared(), self.stops)
         return set().union(*(self.feeds[tensor] for tensor in self.labels))
 
-    def outputs(self) -> list[str]:
-        """The last tensors of the forward graph, in the order of the graph."""
+    def _compared(self) -> list[str]:
+        """Where an input that is its own label (of an autoencoder) meets what was made of it, after all layers."""
+        raw = self.fed - self.weighted
+        raw |= {split_name(tensor)[0] for tensor in self.feeds}
+        found = []
+        for name in (self.fed & self.weighted) - self.layers:
+            sources = set(_sources(self.graph.nodes[name]))
+            if sources & raw and sources & self.weighted & self.fed and not self._reached([name]) & self.layers:
+                found.append(name)
+        return found
+
+    @cached_property
+    def inside(self) -> set[str]:
+        """The nodes of the forward graph."""
         inside = self.fed - self.judged - self.aside
         if self.weighted & inside and not self.is_frozen:
             inside &= self.weighted
-        last = self._last(inside - self._idle(inside)) or self._last(inside)
-        if not last:  # nothing is fed: a graph of constants
+        return inside
+
+    def outputs(self) -> list[str]:
+        """The last tensors of the forward graph, in the order of the graph."""
+        last = self._last(self.inside - self._idle(self.inside)) or self._last(self.inside)
+        if not last and self.is_frozen:  # nothing is fed: a graph of constants
             given = {split_name(tensor)[0] for tensor in self.feeds}
             last = self._last(set(self.graph.nodes) - self.fed - self.aside - given)
-        if self.labels:
-            last = self._predictions(last, inside)
+        if self.judged:
+            last = self._predictions(last)
         return [tensor for node in last for tensor in _all_tensors(node)]
 
     def inputs(self, outputs: list[str]) -> list[str]:
@@ -168,46 +190,67 @@ class _Forward:
         taken = {name for node in needed for name in self.graph.nodes[node].inputs} | set(outputs)
         return [tensor for tensor in tensors if tensor in taken]
 
-    def _predictions(self, last: list[TensorFlowNode], inside: set[str]) -> list[TensorFlowNode]:
-        """Of the last nodes, those that are predictions rather than preparations of a loss or metric."""
-        ends = {node.name: self._undecided(node, inside) for node in last if node.op not in _FORMS or node.op == "Cast"}
-        ends |= {node.name: node for node in last if node.name not in ends}
-        joined = [node for name, node in self.graph.nodes.items() if name in inside and self._is_joined(node)]
-        found: dict[str, TensorFlowNode] = {}
-        for node in last:
-            end = ends[node.name]
-            if end is not node and end.op not in _ACTIVATIONS:
-                before = self.graph.ancestors([end.name])
-                if any(other.name in before and other.op not in _DECISIONS for other in joined):
-                    continue
-            found[end.name] = end
-        for node in joined:
-            if node.op not in _DECISIONS:
-                found.setdefault(node.name, node)
-        return self._latest(found)
+    def _predictions(self, last: list[TensorFlowNode]) -> list[TensorFlowNode]:
+        """The predictions of a graph that goes on to loss and metrics.
 
-    def _latest(self, found: Mapping[str, TensorFlowNode]) -> list[TensorFlowNode]:
-        """Without those whose numbers another one is computed from."""
-        bases = {name: self._base(node) for name, node in found.items()}
-        before = {name: self.graph.ancestors([node.name]) for name, node in found.items()}
-        kept: list[TensorFlowNode] = []
-        for name in (name for name in self.graph.nodes if name in found):
-            later = [other for other in found if other != name and bases[name].name in before[other]]
-            rivals = [other for other in later if bases[other].name != bases[name].name]
-            same = [node for node in kept if bases[node.name].name == bases[name].name]
-            if not rivals and not same:
-                kept.append(found[name])
-        return kept
+        They are what loss and metrics take, with two corrections. What only prepares it (the terms of a cross entropy,
+        a rounded or clipped copy) gives way to what it is prepared from. And where the numbers of a prediction go on
+        into an activation or to the end of the graph, that is the output: probabilities rather than logits.
+        """
+        joined = [node for name, node in self.graph.nodes.items() if name in self.inside and self._is_joined(node)]
+        ends: dict[str, list[TensorFlowNode]] = {}
+        for node in (self._undecided(node) for node in joined):
+            ends.setdefault(self._core(node).name, []).append(node)
+        before = {name: self.graph.ancestors([name]) for name in ends}
+        cores = [name for name in ends if not any(self._prepares(name, other, before) for other in ends)]
+        free = [self._undecided(node) for node in last if not self._is_joined(node)]
+        found: set[str] = set()
+        for core in cores:
+            final = [node for node in ends[core] if self._activation(node) is not None]
+            final += [node for node in free if self._follows(node.name, core, self.graph.ancestors([node.name]))]
+            found |= {node.name for node in self._latest(final)} or {self._form(core, ends[core])}
+        return [node for name, node in self.graph.nodes.items() if name in found]
+
+    def _prepares(self, name: str, other: str, before: Mapping[str, set[str]]) -> bool:
+        """Whether what a node gives to loss or metrics is only made of what another one gives."""
+        return name != other and self._follows(name, other, before[name])
+
+    def _follows(self, name: str, core: str, before: set[str]) -> bool:
+        """Whether a node is computed from another one without a further layer."""
+        if name == core or core not in before:
+            return False
+        between = before & self._reached([core]) - {core}
+        return not between & self.layers
+
+    def _latest(self, nodes: list[TensorFlowNode]) -> list[TensorFlowNode]:
+        """Without those that another one is computed from."""
+        before = [self.graph.ancestors([node.name]) - {node.name} for node in nodes]
+        return [node for node in nodes if not any(node.name in earlier for earlier in before)]
+
+    def _form(self, core: str, ends: list[TensorFlowNode]) -> str:
+        """The prediction's last form (squeezed, say) if it has only one, else its plain numbers."""
+        users = [user for user in self._users(self.graph.nodes[core]) if user.name not in self.aside]
+        return ends[0].name if len(users) == 1 and len(ends) == 1 else core
+
+    def _core(self, node: TensorFlowNode) -> TensorFlowNode:
+        """The node whose numbers this one only gives another form, or an activation."""
+        return self._base(self._activation(node) or node)
+
+    def _activation(self, node: TensorFlowNode) -> TensorFlowNode | None:
+        """What goes into the activation that a node is, in whatever form; None if it is none."""
+        base = self._base(node)
+        source = self.graph.node(base.inputs[0]) if base.op in _ACTIVATIONS and base.inputs else None
+        return source if source is not None and source.name in self.inside else None
 
     def _base(self, node: TensorFlowNode) -> TensorFlowNode:
         """The node whose numbers this one only gives another form."""
-        while node.op in _FORMS and node.inputs:
+        while node.op in _FORMS and node.inputs and split_name(node.inputs[0])[0] in self.inside:
             node = self.graph.node(node.inputs[0])
         return node
 
-    def _undecided(self, node: TensorFlowNode, inside: set[str]) -> TensorFlowNode:
+    def _undecided(self, node: TensorFlowNode) -> TensorFlowNode:
         """The node before what only turns a prediction into a decision."""
-        while node.op in _DECISIONS and node.inputs and split_name(node.inputs[0])[0] in inside:
+        while node.op in _DECISIONS and node.inputs and split_name(node.inputs[0])[0] in self.inside:
             node = self.graph.node(node.inputs[0])
         return node
 
@@ -226,8 +269,8 @@ class _Forward:
         return [node for node in nodes if not any(user.name in inside for user in self._users(node))]
 
     def _idle(self, inside: set[str]) -> set[str]:
-        """The nodes inside that only checks take (or summaries, in training), pivots of `cond`, and unused shapes."""
-        watchers = _WATCHERS if self.labels else _CHECKS
+        """The nodes inside that only checks, summaries or updates take, pivots of `cond`, and unused shapes."""
+        watchers = _CHECKS if self.is_frozen else _WATCHERS
         pivots = {name for node in self.graph.nodes.values() for name in node.controls}
         idle: set[str] = set()
         pending = [self.graph.nodes[name] for name in inside]
