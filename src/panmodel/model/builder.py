@@ -84,7 +84,7 @@ class Builder:
         if key not in self._literals:
             tensor = ArrayTensor(array, dtype=dtype)
             name = self._unique("const")
-            content = array if array.size <= folding.LIMIT else None
+            content = array if array.size <= folding.LIMIT and not array.dtype.hasobject else None
             self._literals[key] = Value(name, tensor.dtype, array.shape, tensor, content, literal=True)
         return self._literals[key]
 
@@ -219,7 +219,7 @@ class Builder:
         """
         sizes = tuple(shape.content.flat) if isinstance(shape, Value) and shape.content is not None else shape
         if isinstance(sizes, Value):
-            return self.op("Reshape", x, sizes)
+            return self.op("Reshape", x, sizes, allowzero=1)  # a 0 that turns up means 0
         if x.shape == tuple(sizes):
             return x
         if all(isinstance(size, int) for size in sizes) and 0 in sizes:

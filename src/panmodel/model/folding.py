@@ -1,7 +1,7 @@
 """What can be known of a result while converting: contents of small integers and sizes, views of weights, identities.
 
-One table serves numbers and symbols alike: contents with symbolic sizes are arrays of objects (`int` and `Dim`), on which
-numpy's own functions do the same arithmetic.
+One table serves numbers and symbols alike: contents with symbolic sizes are arrays of objects (`int` and `Dim`), on
+which numpy's own functions do the same arithmetic.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from panmodel import dtypes
+from panmodel.dtypes import DType
+from panmodel.model.shape_rules import slice_range
 from panmodel.model.symbolic import Dim, product
 from panmodel.model.tensor import Tensor
 
@@ -39,7 +41,10 @@ def content(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> 
     if any(value is not None and array is None for value, array in zip(inputs, known, strict=True)):
         return None
     result = rule(known, attributes)
-    return None if result is None or result.size > LIMIT else _narrow(result)
+    if result is None or result.size > LIMIT:
+        return None
+    dtype = dtypes.BY_ONNX.get(attributes["to"]) if op == "Cast" else inputs[0].dtype if inputs[0] is not None else None
+    return _narrow(result, dtype)
 
 
 def is_literal(op: str, inputs: Sequence[Value | None]) -> bool:
@@ -74,7 +79,8 @@ def is_identity(op: str, inputs: Sequence[Value | None], attributes: Attributes)
 def view(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> Tensor | None:
     """A weight transposed or reshaped without reading it; None if the operator does something else."""
     first = inputs[0]
-    assert first is not None and first.tensor is not None
+    assert first is not None
+    assert first.tensor is not None
     tensor = first.tensor
     if op == "Transpose":
         return tensor.transposed(attributes.get("perm") or tuple(reversed(range(len(tensor.shape)))))
@@ -118,12 +124,12 @@ def _integers(array: np.ndarray | None) -> list[int] | None:
     return [int(element) for element in array.flat]
 
 
-def _narrow(array: np.ndarray) -> np.ndarray:
-    """An array of objects that are all numbers becomes int64."""
+def _narrow(array: np.ndarray, dtype: DType | None = dtypes.INT64) -> np.ndarray:
+    """An array of objects that are all numbers becomes one of their type."""
     import numpy as np
 
     if array.dtype == object and all(isinstance(element, (int, np.integer)) for element in array.flat):
-        return array.astype(np.int64)
+        return array.astype((dtype or dtypes.INT64).numpy)
     return array
 
 
@@ -149,9 +155,8 @@ def _elementwise(function: str) -> Rule:
         import numpy as np
 
         with np.errstate(all="ignore"):
-            result = np.asarray(getattr(np, function)(*known))
-        # numpy keeps the type of its operands, as ONNX does, except that it may leave the array for a scalar
-        return result
+            # numpy keeps the type of its operands, as ONNX does, except that it may leave the array for a scalar
+            return np.asarray(getattr(np, function)(*known))
 
     return rule
 
@@ -178,8 +183,20 @@ def _divide(known: Known, _: Attributes) -> np.ndarray | None:
         return None
     numeric = left.dtype != object and right.dtype != object
     if numeric and ((left < 0).any() or (right < 0).any()):  # ONNX rounds towards zero, numpy down
-        return np.asarray(np.trunc(left / right).astype(left.dtype))
+        with np.errstate(all="ignore"):
+            quotient = left // right
+            return np.asarray(quotient + ((quotient < 0) & (quotient * right != left)).astype(left.dtype))
     return np.asarray(left // right)
+
+
+def _modulo(known: Known, attributes: Attributes) -> np.ndarray | None:
+    import numpy as np
+
+    left, right = known
+    if left.dtype.kind != "f" and (right == 0).any():
+        return None
+    with np.errstate(all="ignore"):
+        return np.asarray(np.fmod(left, right) if attributes.get("fmod") else np.mod(left, right))
 
 
 def _cast(known: Known, attributes: Attributes) -> np.ndarray | None:
@@ -209,16 +226,15 @@ def _slice(known: Known, _: Attributes) -> np.ndarray | None:
     bounds = [_integers(array) for array in known[1:]]
     if any(numbers is None for numbers in bounds):
         return None
+    if any(array is not None and 0 in array.flat for array in known[4:5]):
+        return None
     starts, ends = bounds[0] or [], bounds[1] or []
     axes = bounds[2] if len(bounds) > 2 else list(range(len(starts)))
     steps = bounds[3] if len(bounds) > 3 else [1] * len(starts)
     index: list[Any] = [slice(None)] * known[0].ndim
     for start, end, axis, step in zip(starts, ends, axes or [], steps or [], strict=False):
-        size = known[0].shape[axis]
-        stop: int | None = end if end >= 0 else end + size
-        if step < 0 and stop is not None and stop < 0:
-            stop = None
-        index[axis] = slice(start, stop, step)
+        taken = slice_range(start, end, step, known[0].shape[axis])
+        index[axis] = slice(taken.start, taken.stop if taken.stop >= 0 else None, step) if taken else slice(0, 0)
     return np.asarray(known[0][tuple(index)])
 
 
@@ -275,7 +291,7 @@ def _reduce(function: str) -> Rule:
         result = getattr(np, function)(known[0], axis=axes or None, keepdims=keep)
         # an object array gives its bare element, whose type numpy must not guess
         kind = known[0].dtype
-        return np.array(result, kind) if kind == object else np.asarray(result).astype(kind)
+        return np.array(result, object) if kind.hasobject else np.asarray(result).astype(kind)
 
     return rule
 
@@ -339,11 +355,13 @@ _RULES: dict[str, Rule] = {
             ("Sign", "sign"),
             ("Floor", "floor"),
             ("Ceil", "ceil"),
+            ("Xor", "logical_xor"),
         )
     },
     "Max": _symbolic_safe(lambda known, _: _fold_pairs("maximum", known)),
     "Min": _symbolic_safe(lambda known, _: _fold_pairs("minimum", known)),
     "Div": _divide,
+    "Mod": _symbolic_safe(_modulo),
     "Cast": _cast,
     "Gather": _gather,
     "Slice": _slice,

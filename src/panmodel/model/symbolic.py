@@ -2,14 +2,13 @@
 
 A dimension is an `int` or a `Dim`: a polynomial with whole coefficients over symbols such as "batch". Two equal
 polynomials are the same size whatever the symbols turn out to be, so that `2*H` computed on the way through a resize
-meets `2*H` computed by a shape expression of the source graph. What no polynomial can say (a rounded quotient) becomes a
-symbol named after its expression, so that the same expression is still the same size.
+meets `2*H` computed by a shape expression of the source graph. What no polynomial can say (a rounded quotient) becomes
+a symbol named after its expression, so that the same expression is still the same size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Union
 
 #: A monomial: its symbols in order, each as often as its power. () is the constant term.
 _Monomial = tuple[str, ...]
@@ -104,7 +103,7 @@ class Dim:
 
 
 #: A dimension, known or not.
-Size = Union[int, Dim]
+Size = int | Dim
 #: The dimensions of a value; None if not even their number is known.
 Shape = tuple[Size, ...] | None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from panmodel.dtypes import BOOL, STRING
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.importers.tensorflow.kernels import converted, widened
-from panmodel.importers.tensorflow.operands import int64, rank_of
+from panmodel.importers.tensorflow.operands import rank_of, with_trailing_axes
 from panmodel.importers.tensorflow.registry import Operation, importer_op
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
-from panmodel.model.inference import broadcast
+from panmodel.model.shape_rules import broadcast
 
 _ORDERS = {"Less": "Less", "LessEqual": "LessOrEqual", "Greater": "Greater", "GreaterEqual": "GreaterOrEqual"}
 
@@ -51,13 +51,11 @@ def select(node: Operation, build: Builder) -> Value:
 def select_rows(node: Operation, build: Builder) -> Value:
     """Like `select`, where a condition that is a vector chooses whole rows."""
     condition, x, y = node.x, node.input(1), node.input(2)
-    if condition.rank == 1 and x.rank != 1:
-        if x.rank is not None:
-            condition = build.unsqueeze(condition, range(1, x.rank))
-        else:
-            trailing = build.op("Sub", rank_of(build, x), build.constant(1))
-            ones = build.op("Expand", build.constant([1]), int64(build, build.unsqueeze(trailing, [0])))
-            condition = build.op("Reshape", condition, build.concat([build.constant([-1]), ones], 0))
+    if condition.rank is None or x.rank is None:
+        missing = build.op("Sub", rank_of(build, x), rank_of(build, condition))
+        condition = with_trailing_axes(build, condition, missing)
+    elif condition.rank == 1:
+        condition = build.unsqueeze(condition, range(1, x.rank))
     return _where(build, condition, x, y)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panmodel.dtypes import BOOL, INT32, INT64, STRING
 from panmodel.importers.tensorflow.kernels import converted, widened
-from panmodel.importers.tensorflow.operands import int64_scalar, int64_vector, needs_rank, positive_axis
+from panmodel.importers.tensorflow.operands import int64_scalar, int64_vector, integers, rank_of, with_trailing_axes
 from panmodel.importers.tensorflow.registry import Operation, importer_op
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
@@ -45,16 +45,16 @@ def one_hot(node: Operation, build: Builder) -> Value:
     """
     indices, depth, on, off = node.x, node.input(1), node.input(2), node.input(3)
     axis = node.attr("axis", -1)
-    trailing = 0
-    if axis != -1:
-        rank = needs_rank(node, indices) + 1
-        axis = positive_axis(node, axis, rank)
-        trailing = rank - 1 - axis
     dtype = INT64 if indices.dtype is INT64 else INT32
     index, limit = build.cast(indices, dtype), build.cast(int64_scalar(build, depth), dtype)
     classes = build.op("Range", build.constant(0, dtype), limit, build.constant(1, dtype))
-    if trailing:
-        classes = build.unsqueeze(classes, range(1, trailing + 1))
+    if axis != -1:
+        behind = build.op("Sub", rank_of(build, indices), build.constant(axis))
+        trailing = integers(behind)
+        if trailing is None:
+            classes = with_trailing_axes(build, classes, behind)
+        else:
+            classes = build.unsqueeze(classes, range(1, trailing[0] + 1))
     hit = build.op("Equal", build.unsqueeze(index, [axis]), classes)
     return _chosen(build, hit, on, off)
 

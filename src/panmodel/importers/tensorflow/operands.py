@@ -79,6 +79,26 @@ def rank_of(build: Builder, value: Value) -> Value:
     return build.op("Size", build.shape(value))
 
 
+def vector_length(node: Operation, vector: Value) -> int:
+    """How many elements a vector has, or rows a matrix.
+
+    Raises:
+        UnsupportedError: It is unknown, and the operator cannot be converted without it.
+    """
+    length = vector.shape[0] if vector.shape else None
+    if not isinstance(length, int):
+        raise UnsupportedError(
+            f"{node.op} with an unknown number of {vector.name}", where=node.name, hint="Give the inputs' shapes."
+        )
+    return length
+
+
+def with_trailing_axes(build: Builder, value: Value, count: Value) -> Value:
+    """With that many axes of size 1 more behind the others; the count is a computed scalar."""
+    ones = build.op("Expand", build.constant([1]), build.unsqueeze(count, [0]))
+    return build.reshape(value, build.concat([build.shape(value), ones], 0))
+
+
 def needs_rank(node: Operation, value: Value) -> int:
     """The number of axes, where the operator cannot be converted without it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panmodel.dtypes import INT64
 from panmodel.importers.tensorflow.kernels import converted, widened
-from panmodel.importers.tensorflow.operands import int64, integers, needs_rank
+from panmodel.importers.tensorflow.operands import int64, integers, vector_length
 from panmodel.importers.tensorflow.registry import Operation, importer_op
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
@@ -38,7 +38,7 @@ def mirror_pad(node: Operation, build: Builder) -> Value:
     if node.text("mode") == "REFLECT":
         (wide,) = widened(build, "Pad", (x,))
         return converted(build, build.op("Pad", wide, _begins_and_ends(node, build), mode="reflect"), x.dtype)
-    for axis in range(needs_rank(node, x)):
+    for axis in range(vector_length(node, node.input(1)) if x.rank is None else x.rank):
         if pads is None or pads[2 * axis] or pads[2 * axis + 1]:
             x = build.op("Gather", x, _mirrored(node, build, x, axis), axis=axis)
     return x

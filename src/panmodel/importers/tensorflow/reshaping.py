@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from panmodel.dtypes import INT32, INT64
-from panmodel.importers.tensorflow.operands import int64, int64_vector, integers, needs_rank, rank_of
+from panmodel.importers.tensorflow.operands import int64, int64_vector, integers, rank_of, vector_length
 from panmodel.importers.tensorflow.registry import Operation, importer_op
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
@@ -48,12 +48,11 @@ def squeeze(node: Operation, build: Builder) -> Value:
     """Without the axes named, or without all whose size is 1."""
     x = node.x
     axes = node.attr("squeeze_dims") or node.attr("axis")
-    if not axes and x.shape is None:
-        return build.op("Squeeze", x)
-    if not axes:
-        # an axis whose size is not known stays: the rank of a result cannot hang on the input
-        axes = [axis for axis, length in enumerate(x.shape or ()) if length == 1]
-    return build.squeeze(x, axes)
+    if axes:
+        return build.squeeze(x, axes)
+    if x.shape is None or not all(isinstance(length, int) for length in x.shape):
+        return build.op("Squeeze", x)  # which sizes are 1 shows only when it runs
+    return build.squeeze(x, [axis for axis, length in enumerate(x.shape) if length == 1])
 
 
 @importer_op("ExpandDims")
@@ -75,7 +74,8 @@ def transpose(node: Operation, build: Builder) -> Value:
 def _computed_transpose(node: Operation, build: Builder) -> Value:
     """By the place of each element: ONNX has the order of axes as an attribute, here it is a result of the graph."""
     x, perm = node.x, int64(build, node.input(1))
-    rank, one, zero = needs_rank(node, node.x), build.constant(1), build.constant(0)
+    rank = vector_length(node, perm) if x.rank is None else x.rank
+    one, zero = build.constant(1), build.constant(0)
     lengths = build.shape(x)
     # strides[i] = product of the sizes behind axis i
     strides = [build.constant([1])]

@@ -16,6 +16,8 @@ from panmodel.model.symbolic import Size
 #: Bounds that no tensor reaches: to the last element, and to the first one when going backwards.
 _TO_LAST, _TO_FIRST = (1 << 63) - 1, -(1 << 63) + 1
 
+_MASKS = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+
 
 @importer_op("Slice")
 def slice_(node: Operation, build: Builder) -> Value:
@@ -75,7 +77,7 @@ class _Index:
 
 def _index(node: Operation, count: int) -> _Index:
     """Reads the masks; of one entry an ellipsis goes before a new axis, and that before shrinking, as in TensorFlow."""
-    masks = {name: node.attr(f"{name}_mask", 0) for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
+    masks = {name: node.attr(f"{name}_mask", 0) for name in _MASKS}
 
     def has(name: str, entry: int) -> bool:
         return bool(masks[name] >> entry & 1)
@@ -102,6 +104,9 @@ def strided_slice(node: Operation, build: Builder) -> Value:
     """Python's indexing with ranges, strides, ellipsis, new axes and single indices."""
     x, vectors = node.x, node.inputs[1:4]
     count = next((v.shape[0] for v in vectors if v.shape and isinstance(v.shape[0], int)), None)
+    if count is None and not any(node.attr(f"{name}_mask", 0) for name in _MASKS):
+        starts, ends, steps = (int64(build, vector) for vector in vectors)
+        return build.op("Slice", x, starts, ends, None, steps)
     if count is None or len(vectors) != 3:
         raise UnsupportedError("StridedSlice with an unknown number of bounds", where=node.name)
     index = _index(node, count)
@@ -150,6 +155,9 @@ def _sliced(
     ends = [_bound(build, part, end, stride, part.to_edge, (_TO_LAST, _TO_FIRST)) for part in ranges]
     steps = [stride.number(part.entry) or _element(build, stride, part.entry) for part in ranges]
     axes = _counted(x, [part.axis for part in [*ranges, *(index.shrunk if singles else ())]])
+    for place, part in enumerate(ranges):
+        if _is_before_first(x, part, starts[place], steps[place]):
+            starts[place] = ends[place] = 0
     starts += singles
     ends += [_TO_LAST if single == -1 else single + 1 for single in singles]
     steps += [1] * len(singles)
@@ -158,6 +166,14 @@ def _sliced(
     given = None if all(isinstance(step, int) and step == 1 for step in steps) else _vector(build, steps)
     axes_ = build.constant([axes[place] for place in order], INT64)
     return build.op("Slice", x, _vector(build, starts), _vector(build, ends), axes_, given)
+
+
+def _is_before_first(x: Value, part: _Range, start: int | Value, step: int | Value) -> bool:
+    """Whether a range that goes backwards begins before the first element: it is empty, where ONNX takes the first."""
+    if not isinstance(start, int) or not isinstance(step, int) or step > 0 or x.shape is None:
+        return False
+    length = x.shape[part.axis]
+    return isinstance(length, int) and start < -length
 
 
 def _is_whole(x: Value, part: _Range, begin: _Bounds, end: _Bounds, stride: _Bounds) -> bool:
