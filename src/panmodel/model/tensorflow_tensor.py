@@ -89,7 +89,7 @@ def tensor_from_proto(name: str, proto: TensorProto) -> Tensor:
     """The lazy tensor of a TensorProto.
 
     Args:
-        name: What the tensor is called: the name of its Const node.
+        name: What the tensor is called: the name of its Const node. One that was put in as a tensor keeps its own name.
         proto: The message.
 
     Raises:
@@ -105,6 +105,8 @@ def tensor_from_proto(name: str, proto: TensorProto) -> Tensor:
     shape = _full_shape(proto, where)
     size = math.prod(shape)
     content = proto.tensor_content
+    if isinstance(content, Tensor):  # of a graph that was made here and not written yet
+        return content
     if isinstance(content, Extent) and content.nbytes:
         if dtype.bits >= 8:
             return StoredTensor(name, dtype, shape, content)
