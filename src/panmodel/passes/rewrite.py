@@ -24,6 +24,10 @@ Operands = Sequence[Value | None]
 Rule = Callable[[Node, Operands, "Rewriter"], "Value | Sequence[Value] | None"]
 
 
+#: The operator of rules that look at every node.
+ANY = "*"
+
+
 class Rewriter:
     """Builds the successor of one graph.
 
@@ -75,7 +79,7 @@ class Rewriter:
 
     def _rewritten(self, node: Node, inputs: Operands) -> Sequence[Value]:
         if not node.domain:
-            for rule in self._rules.get(node.op, ()):
+            for rule in (*self._rules.get(node.op, ()), *self._rules.get(ANY, ())):
                 with self.build.at(node.name):
                     found = rule(node, inputs, self)
                 if found is None:
