@@ -29,11 +29,11 @@ def run(graph: Graph) -> Graph:
     )
 
 
-def double_cast(_: Node, inputs: Operands, at: Rewriter) -> Value | None:
+def double_cast(node: Node, inputs: Operands, at: Rewriter) -> Value | None:
     """A cast to a wider type and then another."""
     inner = producer(inputs[0], "Cast")
     source = inner.inputs[0] if inner is not None else None
-    target = BY_ONNX.get(_.attr("to"))
+    target = BY_ONNX.get(node.attr("to"))
     if source is None or source.dtype is None or inner is None or target is None or inner.output.dtype is None:
         return None
     return at.build.cast(source, target) if _holds_all(inner.output.dtype, source.dtype) else None
@@ -70,8 +70,9 @@ def reshaping_transpose(node: Node, inputs: Operands, at: Rewriter) -> Value | N
 
 def _is_expressible(before: Shape, after: Shape) -> bool:
     """Whether one constant can say a reshape: of the sizes that are not kept, at most one is symbolic."""
-    if before is None or after is None or 0 in after or 0 in before:
+    if after is None or 0 in after or 0 in (before or ()):
         return False
+    before = before or ()
     moved: list[Size] = [
         size
         for axis, size in enumerate(after)
