@@ -195,6 +195,8 @@ def _modulo(known: Known, attributes: Attributes) -> np.ndarray | None:
     left, right = known
     if left.dtype.kind != "f" and (right == 0).any():
         return None
+    if left.dtype == object or right.dtype == object:
+        return None if attributes.get("fmod") else np.asarray(left % right)
     with np.errstate(all="ignore"):
         return np.asarray(np.fmod(left, right) if attributes.get("fmod") else np.mod(left, right))
 
@@ -361,7 +363,7 @@ _RULES: dict[str, Rule] = {
     "Max": _symbolic_safe(lambda known, _: _fold_pairs("maximum", known)),
     "Min": _symbolic_safe(lambda known, _: _fold_pairs("minimum", known)),
     "Div": _divide,
-    "Mod": _symbolic_safe(_modulo),
+    "Mod": _modulo,
     "Cast": _cast,
     "Gather": _gather,
     "Slice": _slice,

@@ -11,7 +11,6 @@ from panmodel.model.graph import Value
 
 renamed(
     {
-        "Relu": "Relu",
         "Elu": "Elu",
         "Selu": "Selu",  # whose two constants are ONNX's defaults
         "Sigmoid": "Sigmoid",
@@ -20,6 +19,12 @@ renamed(
         "Softsign": "Softsign",
     }
 )
+
+
+@importer_op("Relu")
+def relu(node: Operation, build: Builder) -> Value:
+    """max(x, 0), which is x where there is no sign."""
+    return node.x if node.dtype().kind == "u" else build.op("Relu", node.x)
 
 
 @importer_op("Relu6")

@@ -5,10 +5,14 @@ Source: tensorflow/core/ops/nn_ops.cc; https://onnx.ai/onnx/operators/onnx__MaxP
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from panmodel.dtypes import FLOAT64, INT8, UINT8
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.importers.tensorflow.registry import Operation, importer_op
-from panmodel.importers.tensorflow.spatial import layout, padding, per_spatial_axis, ranked
+from panmodel.importers.tensorflow.spatial import layout, pad_same, padding, per_spatial_axis, ranked
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
 
@@ -28,8 +32,30 @@ def pool(node: Operation, build: Builder) -> Value:
             raise UnsupportedError(f"{node.op} of {dtype}, which ONNX has not")
         x = build.cast(x, FLOAT64)  # holds each of these integers exactly
     moved = tuple(strides) if any(stride != 1 for stride in strides) else None
-    y = build.op(_POOLS[node.op], x, kernel_shape=window, strides=moved, **pads)
+    geometry: dict[str, Any] = {"kernel_shape": window, "strides": moved}
+    if "auto_pad" in pads and any(extent < step for extent, step in zip(window, strides, strict=True)):
+        y = _pool_with_gaps(node, build, x, window, strides, geometry)
+    else:
+        y = build.op(_POOLS[node.op], x, **geometry, **pads)
     return form.leave(build, y if dtype is None else build.cast(y, dtype))
+
+
+def _pool_with_gaps(
+    node: Operation,
+    build: Builder,
+    x: Value,
+    window: Sequence[int],
+    strides: Sequence[int],
+    geometry: Mapping[str, Any],
+) -> Value:
+    """Pooling whose windows leave gaps, for which runtimes compute a negative padding where the size decides."""
+    if node.op == "MaxPool":
+        lowest = build.constant(-math.inf, x.dtype)
+        return build.op("MaxPool", pad_same(build, x, window, strides, lowest), **geometry)
+    zero = build.op("Mul", x, build.constant(0, x.dtype))
+    ones = pad_same(build, build.op("Add", zero, build.constant(1, x.dtype)), window, strides)
+    mean = build.op("AveragePool", pad_same(build, x, window, strides), **geometry)
+    return build.op("Div", mean, build.op("AveragePool", ones, **geometry))
 
 
 @importer_op("LRN")

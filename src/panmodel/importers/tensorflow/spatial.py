@@ -119,7 +119,7 @@ def same_padding(size: Size | None, extent: int, stride: int) -> tuple[int, int]
     Returns:
         The two numbers; None where they depend on a size that only the run will tell.
     """
-    if stride == 1:
+    if stride == 1 or extent == 1:
         total = extent - 1
     elif isinstance(size, int):
         total = max(-(-size // stride) * stride - stride + extent - size, 0)
@@ -173,14 +173,17 @@ def _pads(pairs: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
     return {"pads": pads} if any(pads) else {}
 
 
-def pad_same(build: Builder, x: Value, extents: Sequence[int], strides: Sequence[int]) -> Value:
-    """Pad with zeros as SAME does, by numbers computed from the sizes when the model runs.
+def pad_same(
+    build: Builder, x: Value, extents: Sequence[int], strides: Sequence[int], fill: Value | None = None
+) -> Value:
+    """Pad as SAME does, by numbers computed from the sizes when the model runs.
 
     Args:
         build: The graph.
         x: A tensor with its channels first.
         extents: How far the window reaches on each spatial axis.
         strides: Its steps.
+        fill: What to pad with; zero if left out.
     """
     count = len(strides)
     steps = build.constant(list(strides), INT64)
@@ -191,4 +194,4 @@ def pad_same(build: Builder, x: Value, extents: Sequence[int], strides: Sequence
     total = build.op("Max", build.op("Add", short, reach), build.constant([0] * count, INT64))
     before = build.op("Div", total, build.constant([2] * count, INT64))
     none = build.constant([0, 0], INT64)
-    return build.op("Pad", x, build.concat([none, before, none, build.op("Sub", total, before)], 0))
+    return build.op("Pad", x, build.concat([none, before, none, build.op("Sub", total, before)], 0), fill)
