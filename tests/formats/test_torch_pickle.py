@@ -379,7 +379,8 @@ def test_what_torch_lacks_is_refused_before_anything_is_written(tmp_path: Path) 
         "labels": ArrayTensor(np.array([b"x"], object)),
         "packed": ArrayTensor(np.zeros(2, dtypes.ALL["int4"].numpy)),
     }
-    with pytest.raises(UnsupportedError, match=r"no type for labels \(string\), packed \(int4\)"):
+    given["codes"] = ArrayTensor(np.zeros(2, np.int8), dtype=dtypes.ALL["qint8"])
+    with pytest.raises(UnsupportedError, match=r"no type for labels \(string\), packed \(int4\), codes \(qint8\)"):
         written(tmp_path / "a.pt", given)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 

@@ -154,7 +154,7 @@ def save(
     Raises:
         UnsupportedError: Tensors that torch has no type for; nothing is written.
     """
-    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.torch is None]
+    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor.dtype)]
     if foreign:
         shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
         raise UnsupportedError(f"torch has no type for {shown}", where=str(staged.final))
@@ -173,6 +173,11 @@ def save(
         archive.add(f"{root}/data/{key}", tensor.chunks(), tensor.nbytes)
     archive.add(f"{root}/version", [b"%d\n" % VERSION], 2)
     archive.close()
+
+
+def _is_plain(dtype: DType) -> bool:
+    """Whether torch has plain tensors of a type; those of quantized types have a scale besides."""
+    return dtype.torch is not None and not dtype.torch.startswith("q")
 
 
 _ORDERED_DICT = Global("collections", "OrderedDict")
