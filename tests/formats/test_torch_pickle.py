@@ -452,3 +452,11 @@ def test_a_damaged_file_is_told_by_its_first_member(tmp_path: Path) -> None:
     assert torch_pickle.sniff(Location(path))
     with pytest.raises(PanmodelError, match="cut short"):
         torch_pickle.read(Location(path))
+
+
+def test_the_file_says_what_it_is(tmp_path: Path) -> None:
+    assert loaded(tmp_path, {"w": view()}, version=b"3\n").metadata == {
+        "framework": "pytorch",
+        "container_version": 3,
+        "devices": ["cuda:0"],
+    }

@@ -103,7 +103,9 @@ def _tensors(loaded: torch_zip.Loaded, records: Mapping[str, TensorRecord]) -> d
 
 
 def _metadata(loaded: torch_zip.Loaded, inside: str, found: Contents, used: frozenset[str]) -> dict[str, object]:
-    metadata: dict[str, object] = {"framework": "pytorch", "container": f"zip, version {loaded.version}"}
+    metadata: dict[str, object] = {"framework": "pytorch"}
+    if loaded.version.isdecimal():
+        metadata["container_version"] = int(loaded.version[:9])
     if inside:
         metadata["state_dict"] = inside
     devices = sorted({record.storage.location for record in found.tensors.values()} - {"cpu"})

@@ -83,11 +83,40 @@ fragments = st.one_of(
         [bytes([code]) for code in b"(012NN]})ltdaesubRoQ" + bytes(range(0x85, 0x95))] + [b"\x8f", b"\x81"]
     ),
     st.sampled_from([b"K\x01", b"K\x02", b"M\x01\x02", b"J\xff\xff\xff\xff", b"\x8a\x01\xff", b"\x8a\0"]),
-    st.sampled_from([b"I01\n", b"I7\n", b"I0x1f\n", b"I 5\n", b"I1_0\n", b"L12L\n", b"L-3\n", b"F1.5\n", b"Fx\n"]),
+    st.sampled_from(
+        [
+            b"I01\n",
+            b"I7\n",
+            b"I0x1f\n",
+            b"I 5\n",
+            b"I1_0\n",
+            b"L12L\n",
+            b"L-3\n",
+            b"F1.5\n",
+            b"Fx\n",
+            b"F1_0\n",
+            b"F 1\n",
+        ]
+    ),
     st.sampled_from([b"G?\xf0\0\0\0\0\0\0", b"\x8b\x01\0\0\0\x05", b"\x8b\xff\xff\xff\xff", b"T\xff\xff\xff\xff"]),
     st.sampled_from([b"X\x01\0\0\0k", b"\x8c\x01k", b"\x8c\x01\xff", b"Vk\\u00e9\n", b"S'k'\n", b"S'k\n", b"U\x01k"]),
     st.sampled_from([b"T\x01\0\0\0k", b"C\x01k", b"B\x01\0\0\0k", b"\x96\x01\0\0\0\0\0\0\0k", b"P1\n", b"\xfe"]),
-    st.sampled_from([b"q\0", b"q\x01", b"r\x02\0\0\0", b"p1\n", b"p-1\n", b"h\0", b"h\x01", b"j\x02\0\0\0", b"g1\n"]),
+    st.sampled_from(
+        [
+            b"q\0",
+            b"q\x01",
+            b"r\x02\0\0\0",
+            b"p1\n",
+            b"p-1\n",
+            b"h\0",
+            b"h\x01",
+            b"j\x02\0\0\0",
+            b"g1\n",
+            b"p01\n",
+            b"p0x1\n",
+            b"g01\n",
+        ]
+    ),
     st.sampled_from([b"\x80\x02", b"\x80\x09", b"\x97", b"\x82\x01"]),
 )
 

@@ -62,7 +62,9 @@ class Machine:
         self.marked: list[list[object]] = []  # the stacks below each mark, as in pickle.py
         self.memo: dict[int, object] = {}
         self._slots = 0
-        self.frame = 0  # where the current frame ends; what lies across, readers of files and of memory take differently
+        self.frame = (
+            0  # where the current frame ends; what lies across, readers of files and of memory take differently
+        )
 
     def run(self) -> object:
         """Run the pickle at `position` up to its STOP.

@@ -62,9 +62,9 @@ def _signed(machine: Machine, width: int) -> int:
     return int.from_bytes(machine.take(width), "little", signed=True)
 
 
-def _integer(machine: Machine, text: bytes) -> int:
+def _integer(machine: Machine, text: bytes, base: int = 0) -> int:
     try:
-        return int(text, 0)
+        return int(text, base)
     except ValueError:
         raise machine.corrupt(f"{text[:80]!r} is no integer") from None
 
@@ -84,6 +84,8 @@ def _long(machine: Machine) -> None:
 def _float(machine: Machine) -> None:
     text = machine.line()
     try:
+        if b"_" in text or text != text.strip():  # which Python's float() takes and its unpickler does not
+            raise ValueError
         machine.push(float(text))
     except ValueError:
         raise machine.corrupt(f"{text[:80]!r} is no number") from None
@@ -218,7 +220,7 @@ def _pop(machine: Machine) -> None:
 
 @_opcode("p")
 def _put(machine: Machine) -> None:
-    index = _integer(machine, machine.line())
+    index = _integer(machine, machine.line(), 10)
     if index < 0:
         raise machine.corrupt("a negative memo index")
     machine.remember(index)
@@ -227,7 +229,7 @@ def _put(machine: Machine) -> None:
 _opcode("(")(lambda machine: machine.mark())
 _opcode("1")(lambda machine: machine.pop_mark())
 _opcode("2")(lambda machine: machine.push(machine.top()))
-_opcode("g")(lambda machine: machine.recall(_integer(machine, machine.line())))
+_opcode("g")(lambda machine: machine.recall(_integer(machine, machine.line(), 10)))
 _opcode("h")(lambda machine: machine.recall(machine.take(1)[0]))
 _opcode("j")(lambda machine: machine.recall(_unsigned(machine, 4)))
 _opcode("q")(lambda machine: machine.remember(machine.take(1)[0]))
