@@ -41,7 +41,7 @@ def infer(node: Node, outputs: int, opset: int, fresh: Fresh) -> list[Type]:
     if node.op == "Split" and (shapes := split(node, outputs, fresh)) is not None:
         assert node.inputs[0] is not None
         return [(node.inputs[0].dtype, piece) for piece in shapes]
-    rule = RULES.get(node.op)
+    rule = RULES.get(node.op) if outputs == 1 else None
     if rule is not None and (shape := rule(node, fresh)) is not None:
         first = node.inputs[0]
         return [(first.dtype if first is not None else None, shape)]

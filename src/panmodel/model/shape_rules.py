@@ -261,6 +261,42 @@ def _spatial(node: Node, _: Fresh) -> Shape:
     return (x.shape[0], channels, *spatial)
 
 
+def _conv_transpose(node: Node, _: Fresh) -> Shape:
+    x, w = node.inputs[0], node.operand(1)
+    if x is None or x.shape is None or w is None or w.shape is None:
+        return None
+    if node.attr("auto_pad", "NOTSET") != "NOTSET" or node.attr("output_shape"):
+        return None
+    kernel, count = w.shape[2:], len(w.shape) - 2
+    strides = node.attr("strides") or (1,) * count
+    dilations = node.attr("dilations") or (1,) * count
+    pads = node.attr("pads") or (0,) * (2 * count)
+    more = node.attr("output_padding") or (0,) * count
+    spatial = tuple(
+        (x.shape[2 + axis] - 1) * strides[axis]
+        + (kernel[axis] - 1) * dilations[axis]
+        + (1 + more[axis] - pads[axis] - pads[axis + count])
+        for axis in range(count)
+    )
+    return (x.shape[0], w.shape[1] * node.attr("group", 1), *spatial)
+
+
+def _depth_to_space(node: Node, _: Fresh) -> Shape:
+    x, block = node.inputs[0], node.attr("blocksize", 1)
+    if x is None or x.shape is None or len(x.shape) != 4 or block < 1:
+        return None
+    batch, channels, height, width = x.shape
+    return batch, channels // (block * block), height * block, width * block
+
+
+def _space_to_depth(node: Node, _: Fresh) -> Shape:
+    x, block = node.inputs[0], node.attr("blocksize", 1)
+    if x is None or x.shape is None or len(x.shape) != 4 or block < 1:
+        return None
+    batch, channels, height, width = x.shape
+    return batch, channels * (block * block), height // block, width // block
+
+
 def _resize(node: Node, _: Fresh) -> Shape:
     sizes = _sizes(node.operand(3))
     if sizes is not None and not node.attr("axes"):
@@ -288,6 +324,10 @@ RULES: dict[str, Callable[[Node, Fresh], Shape]] = {
     "Slice": _slice,
     "Conv": _spatial,
     "AveragePool": _spatial,
+    "MaxPool": _spatial,
+    "ConvTranspose": _conv_transpose,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
     "Resize": _resize,
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
