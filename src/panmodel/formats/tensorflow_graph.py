@@ -24,7 +24,7 @@ _MOST_BYTES = (1 << 31) - 1  # no protobuf implementation reads a longer message
 
 _TOP_LEVEL = {1: BYTES, 2: BYTES, 3: VARINT, 4: BYTES}
 _NODE_FIELDS = range(1, 9)
-_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*")
 _OPERATOR = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
 _TEXT = re.compile(rb"(\s|#[^\n]*+)*+(node|library|versions)\s*:?\s*[{<].*?\bop\s*:\s*[\"']", re.DOTALL)
 

@@ -152,8 +152,9 @@ def output_type(node: TensorFlowNode, port: int = 0) -> DType:
     attributes = node.attributes
     for key in ("output_types", "component_types", "Tout", "out_types"):
         types = attributes.get(key)
-        if isinstance(types, list) and port < len(types) and isinstance(types[port], DType):
-            return types[port]
+        listed = types[port] if isinstance(types, list) and port < len(types) else None
+        if isinstance(listed, DType):
+            return listed
     if node.op in _TRUTH_OPS:
         return BOOL
     if port and node.op in ("TopKV2", "TopK", "DecodeWav"):
