@@ -1,0 +1,172 @@
+"""Resize: F.interpolate where it means the same, else index arithmetic along each axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panmodel.errors import UnsupportedError
+from panmodel.exporters.torch.emitter import Emitter
+from panmodel.exporters.torch.registry import Expr, exporter_op
+from panmodel.model.graph import Node
+from panmodel.model.symbolic import Size
+
+_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One axis that changes its size.
+
+    Attributes:
+        axis: Its number.
+        old: Its size, as an expression; likewise `new`.
+        scale: New size by old, as a number where it is one.
+        sizes: Old and new size where they are known.
+    """
+
+    axis: int
+    old: str
+    new: str
+    scale: float | None
+    sizes: tuple[Size | None, Size | None]
+
+
+@exporter_op("Resize", since=11)
+def resize(node: Node, emit: Emitter) -> Expr:
+    """By sizes or by scales."""
+    x = node.inputs[0]
+    rank = emit.rank(x)
+    mode = _text(node.attr("mode", "nearest"))
+    coordinates = _text(node.attr("coordinate_transformation_mode", "half_pixel"))
+    nearest = _text(node.attr("nearest_mode", "round_prefer_floor"))
+    if node.attr("antialias") or node.attr("exclude_outside") or coordinates == "tf_crop_and_resize":
+        raise UnsupportedError("Resize with antialiasing or cropping")
+    if _text(node.attr("keep_aspect_ratio_policy", "stretch")) != "stretch":
+        raise UnsupportedError("Resize that keeps the aspect ratio")
+    axes = _axes(node, emit, rank)
+    if not axes:
+        return emit(x)
+    options = _interpolation(mode, coordinates, nearest, axes)
+    if options is not None and [axis.axis for axis in axes][0] >= 2 and rank <= 5:
+        return _interpolated(emit(x), axes, rank, options)
+    if mode not in ("nearest", "linear"):
+        raise UnsupportedError(f"Resize {mode} with {coordinates} coordinates")
+    text = emit(x)
+    for axis in axes:
+        positions = _positions(axis, coordinates, emit(x))
+        if mode == "nearest":
+            text = f"{emit.function('resize_nearest')}({text}, {axis.axis}, {_rounded(positions, nearest)})"
+        else:
+            text = f"{emit.function('resize_linear')}({text}, {axis.axis}, {positions})"
+    return text
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _axes(node: Node, emit: Emitter, rank: int) -> list[_Axis]:
+    """The axes that change their size."""
+    x, result = node.inputs[0], node.output.shape
+    assert x is not None and x.shape is not None
+    which = [axis % rank for axis in node.attr("axes") or range(rank)]
+    scales = emit.floats(node.operand(2)) if node.operand(2) is not None else None
+    sizes = emit.sizes(node.operand(3)) if node.operand(3) is not None else None
+    if not scales and sizes is None:
+        raise UnsupportedError("sizes of Resize that are computed at run time")
+    axes = []
+    for index, axis in enumerate(which):
+        old = emit.size(x.shape[axis]) or f"{emit(x)}.shape[{axis}]"
+        known = x.shape[axis]
+        if scales:
+            scale: float | None = scales[index]
+            new = str(int(known * scale)) if isinstance(known, int) else f"int({old} * {_number(scales[index])})"
+        else:
+            assert sizes is not None
+            new = sizes[index]
+            scale = int(new) / known if new.isdigit() and isinstance(known, int) and known else None
+        if (scale == 1 and not scales) or (scales and scale == 1) or new == old:
+            continue
+        axes.append(_Axis(axis, old, new, scale, (known, result[axis] if result is not None else None)))
+    return axes
+
+
+def _interpolation(mode: str, coordinates: str, nearest: str, axes: list[_Axis]) -> dict[str, str] | None:
+    """Options of F.interpolate that mean the same; None if there are none."""
+    if mode == "nearest":
+        if coordinates == "asymmetric" and nearest == "floor":
+            return {"mode": '"nearest"'}
+        if coordinates == "half_pixel" and nearest == "round_prefer_ceil":
+            return {"mode": '"nearest-exact"'}
+        whole = all(axis.scale is not None and axis.scale >= 1 and float(axis.scale).is_integer() for axis in axes)
+        if whole and coordinates == "half_pixel" and nearest == "round_prefer_floor":
+            return {"mode": '"nearest"'}  # whole factors upwards never meet the middle of two elements
+        return None
+    if mode == "linear" and len(axes) <= 2:
+        name = {"half_pixel": "False", "pytorch_half_pixel": "False", "align_corners": "True"}.get(coordinates)
+        return {"mode": "linear", "align_corners": name} if name else None
+    if mode == "cubic":
+        name = {"half_pixel": "False", "align_corners": "True"}.get(coordinates)
+        return {"mode": '"bicubic"', "align_corners": name} if name else None
+    return None
+
+
+def _interpolated(x: str, axes: list[_Axis], rank: int, options: dict[str, str]) -> str:
+    """All spatial axes get a size, those that stay their own."""
+    by_axis = {axis.axis: axis for axis in axes}
+    scales = [by_axis[axis].scale if axis in by_axis else 1.0 for axis in range(2, rank)]
+    if options["mode"] == "linear":
+        options = {"mode": f'"{_MODES[rank - 2]}"', **{k: v for k, v in options.items() if k != "mode"}}
+    if options.get("align_corners") == "False":
+        options = {"mode": options["mode"]}  # the default of PyTorch
+    if options["mode"] == '"nearest"':
+        options = {}
+    if len(set(scales)) == 1 and scales[0] is not None and float(scales[0]).is_integer():
+        target = f"scale_factor={int(scales[0])}"
+    else:
+        sizes = [by_axis[axis].new if axis in by_axis else f"{x}.shape[{axis}]" for axis in range(2, rank)]
+        target = f"size=({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+    return f"F.interpolate({', '.join([x, target, *(f'{name}={value}' for name, value in options.items())])})"
+
+
+def _positions(axis: _Axis, coordinates: str, x: str) -> str:
+    """Where each new element lies among the old ones."""
+    index = f"torch.arange({axis.new}, device={x}.device)"
+    ratio = f"{axis.old} / {axis.new}" if axis.scale is None else _number(1 / axis.scale)
+    if coordinates == "align_corners":
+        # one new element stands at the first old one; x / max(n, 1) is then 0 / 1
+        return f"{index} * ({axis.old} - 1) / torch.sym_max({axis.new} - 1, 1)"
+    if coordinates == "asymmetric":
+        return f"{index} * ({ratio})" if "/" in ratio else f"{index} * {ratio}"
+    if coordinates in ("half_pixel", "pytorch_half_pixel"):
+        if coordinates == "pytorch_half_pixel" and axis.new == "1":
+            return f"{index} * 0.0"
+        return f"({index} + 0.5) * ({ratio}) - 0.5"
+    raise UnsupportedError(f"Resize with {coordinates} coordinates")
+
+
+def _rounded(positions: str, nearest: str) -> str:
+    text = {
+        "floor": f"({positions}).floor()",
+        "ceil": f"({positions}).ceil()",
+        "round_prefer_floor": f"({positions} - 0.5).ceil()",
+        "round_prefer_ceil": f"({positions} + 0.5).floor()",
+    }.get(nearest)
+    if text is None:
+        raise UnsupportedError(f"Resize with {nearest}")
+    return text
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(value)
+
+
+@exporter_op("Upsample", since=7)
+def upsample(node: Node, emit: Emitter) -> Expr:
+    """The predecessor of Resize: asymmetric, rounding down."""
+    scales = node.attr("scales") or emit.floats(node.operand(1))
+    if scales is None or tuple(scales[:2]) != (1, 1) or len(set(scales[2:])) != 1:
+        raise UnsupportedError("Upsample with these scales")
+    if _text(node.attr("mode", "nearest")) != "nearest":
+        raise UnsupportedError("Upsample linear")
+    return f"F.interpolate({emit(node.inputs[0])}, scale_factor={_number(scales[2])})"
