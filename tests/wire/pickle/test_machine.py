@@ -244,6 +244,9 @@ def test_caps_hold() -> None:
     for data in (b"N" * 20 + b".", b"(" * 20 + b".", b"N" + b"\x94" * 20 + b"."):
         with pytest.raises(LimitError):
             run(data, limits=Limits(pickle_objects=10))
+    for data in (b"]0" * 20 + b"N.", b"cm\nf\n)R0" * 20 + b"N."):
+        with pytest.raises(LimitError, match="containers"):
+            run(data, limits=Limits(pickle_objects=10))
     with pytest.raises(LimitError, match="bytes"):
         run(b"N.", limits=Limits(pickle_bytes=1))
 

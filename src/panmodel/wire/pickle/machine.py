@@ -62,6 +62,7 @@ class Machine:
         self.marked: list[list[object]] = []  # the stacks below each mark, as in pickle.py
         self.memo: dict[int, object] = {}
         self._slots = 0
+        self._made = 0
         self.frame = (
             0  # where the current frame ends; what lies across, readers of files and of memory take differently
         )
@@ -129,6 +130,13 @@ class Machine:
         self.stack.append(value)
         if len(self.stack) + self._slots > self.limits.pickle_objects:
             raise LimitError(f"the pickle's stack exceeds {self.limits.pickle_objects} values", where=self.where)
+
+    def push_new(self, value: object) -> None:
+        """Put a new container on the stack: an opcode of one byte costs some hundred bytes of memory."""
+        self._made += 1
+        if self._made > self.limits.pickle_objects:
+            raise LimitError(f"the pickle makes over {self.limits.pickle_objects} containers", where=self.where)
+        self.push(value)
 
     def pop(self) -> object:
         """Take the topmost value, which must lie above the last mark."""

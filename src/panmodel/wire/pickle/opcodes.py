@@ -147,11 +147,11 @@ _opcode("\x8d")(lambda machine: _text(machine, _unsigned(machine, 8)))
 # Containers.
 
 
-_opcode("]")(lambda machine: machine.push([]))
-_opcode("}")(lambda machine: machine.push({}))
+_opcode("]")(lambda machine: machine.push_new([]))
+_opcode("}")(lambda machine: machine.push_new({}))
 _opcode(")")(lambda machine: machine.push(()))
-_opcode("\x8f")(lambda machine: machine.push(set()))
-_opcode("l")(lambda machine: machine.push(machine.pop_mark()))
+_opcode("\x8f")(lambda machine: machine.push_new(set()))
+_opcode("l")(lambda machine: machine.push_new(machine.pop_mark()))
 _opcode("t")(lambda machine: machine.push(tuple(machine.pop_mark())))
 
 
@@ -170,12 +170,12 @@ _opcode("\x87")(lambda machine: _tuple(machine, 3))
 def _dict(machine: Machine) -> None:
     made: dict[object, object] = {}
     machine.set_items(made, machine.pop_mark())
-    machine.push(made)
+    machine.push_new(made)
 
 
 @_opcode("\x91")
 def _frozenset(machine: Machine) -> None:
-    machine.push(frozenset(machine.checked_key(item) for item in machine.pop_mark()))
+    machine.push_new(frozenset(machine.checked_key(item) for item in machine.pop_mark()))
 
 
 def _onto_top(fill: Filling, above: Callable[[Machine], list[object]]) -> Operation:
@@ -265,7 +265,7 @@ def _stack_global(machine: Machine) -> None:
 def _inst(machine: Machine) -> None:
     args = tuple(machine.pop_mark())
     module = _name_line(machine, "ascii")
-    machine.push(machine.call(machine.named(module, _name_line(machine, "ascii")), args, called=True))
+    machine.push_new(machine.call(machine.named(module, _name_line(machine, "ascii")), args, called=True))
 
 
 @_opcode("o")
@@ -273,25 +273,25 @@ def _obj(machine: Machine) -> None:
     items = machine.pop_mark()
     if not items:
         raise machine.corrupt("stack underflow")
-    machine.push(machine.call(items[0], tuple(items[1:]), called=True))
+    machine.push_new(machine.call(items[0], tuple(items[1:]), called=True))
 
 
 @_opcode("R")
 def _reduce(machine: Machine) -> None:
     args = machine.pop()
-    machine.push(machine.call(machine.pop(), args, called=True))
+    machine.push_new(machine.call(machine.pop(), args, called=True))
 
 
 @_opcode("\x81")
 def _newobj(machine: Machine) -> None:
     args = machine.pop()
-    machine.push(machine.call(machine.pop(), args, called=False))
+    machine.push_new(machine.call(machine.pop(), args, called=False))
 
 
 @_opcode("\x92")
 def _newobj_ex(machine: Machine) -> None:
     kwargs, args = machine.pop(), machine.pop()
-    machine.push(machine.call(machine.pop(), args, kwargs, called=False))
+    machine.push_new(machine.call(machine.pop(), args, kwargs, called=False))
 
 
 _opcode("P")(lambda machine: machine.push(machine.persistent(_name_line(machine, "ascii"))))
