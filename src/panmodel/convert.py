@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from panmodel import formats
 from panmodel.errors import LossyError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
-from panmodel.io.sink import Sink
 from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
@@ -81,12 +80,12 @@ def convert(
     began = time.monotonic()
     path = Path(target)
     record = _target_format(path, to)
-    if path.exists() and Path(source).exists() and os.path.samefile(source, path):
+    if _is_same(Path(source), path):
         raise UsageError("is both source and target", where=str(path))
     model = read(source)
     plan = _plan(model, record, inputs, outputs, weights_only=weights_only)
     if not dry_run and not force:
-        Sink(path).require_free()
+        record.sink(path).require_free()
     result = plan.run(model)
     result.notices.extend(_losses(model, record, plan, weights_only=weights_only))
     if strict and result.notices:
@@ -195,17 +194,17 @@ class _Plan:
 
 def _plan(model: Model, record: Format, inputs: Names, outputs: Names, *, weights_only: bool) -> _Plan:
     """The shortest way from a model to a format."""
-    wants_graph = record.dialect is not None and not weights_only
+    wants_graph = record.target_dialect is not None and not weights_only
     if model.dialect is None or not wants_graph:
         if inputs is not None or outputs is not None:
             raise UsageError("inputs and outputs say where to cut a graph, and no graph is converted here")
-        if record.holds & Holds.GRAPH:
+        if record.keeps & Holds.GRAPH:
             hint = "weights alone can become .safetensors or .pt"
             raise UnsupportedError(
                 f"holds weights without a graph, {record.name} needs one", where=model.source, hint=hint
             )
         return _Plan(keeps_graph=False)
-    steps = _way(model.dialect, record.dialect or "")
+    steps = _way(model.dialect, record.target_dialect or "")
     if steps is None:
         message = f"there is no way from {model.format} to {record.name} yet"
         raise UnsupportedError(
@@ -227,6 +226,12 @@ def _way(source: str, target: str) -> tuple[_Step, ...] | None:
     return None
 
 
+def _is_same(source: Path, target: Path) -> bool:
+    if source.exists() and target.exists():
+        return os.path.samefile(source, target)
+    return source.absolute() == target.absolute()  # the prefix of several files is none itself
+
+
 def _target_format(path: Path, to: str | None) -> Format:
     record = formats.by_name(to) if to else formats.for_target(path)
     if record.write is None:
@@ -241,8 +246,8 @@ def _losses(model: Model, record: Format, plan: _Plan, *, weights_only: bool) ->
     """What the target has no place for."""
     lost: list[Any] = []
     if model.program is not None and not plan.keeps_graph and not weights_only:
-        lost.append(GraphLost(f"the graph is not kept: {record.name} holds weights alone"))
-    if model.training is not None and plan.keeps_graph and not record.holds & Holds.TRAINING:
+        lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
+    if model.training is not None and plan.keeps_graph and not record.keeps & Holds.TRAINING:
         slots = tuple(f"{variable} ({slot})" for variable, kinds in model.training.slots.items() for slot in kinds)
         if slots:
             lost.append(TrainingStateLost(f"optimizer slots are not kept in {record.name}", slots))
@@ -259,7 +264,7 @@ def _finish(
     report.steps = [step.title for step in plan.steps]
     if not dry_run:
         assert record.write is not None
-        with Sink(path, force=force) as sink:
+        with record.sink(path, force=force) as sink:
             record.write(model, sink)
         report.files, report.nbytes = [str(file) for file in sink.files], sink.nbytes
     _describe(model, report)

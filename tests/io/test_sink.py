@@ -32,6 +32,37 @@ def test_files_appear_at_the_end(tmp_path):
     assert sink.nbytes == 14
 
 
+def test_a_target_without_a_file_of_its_name(tmp_path):
+    with Sink(tmp_path / "a", names=("a.data", "a.index")) as sink:
+        sink.open().write(b"main")
+        sink.open("a.data").write(b"data")
+        assert sink.main == tmp_path / "a.index"
+    assert names(tmp_path) == ["a.data", "a.index"]
+    assert [path.name for path in sink.files] == ["a.data", "a.index"]
+    for name in ("a.data", "a.index"):
+        (tmp_path / name).rename(tmp_path / "away")
+        with pytest.raises(OutputExistsError):
+            Sink(tmp_path / "a", names=("a.data", "a.index")).require_free()
+        (tmp_path / "away").rename(tmp_path / name)
+
+
+def test_old_and_new_files_are_never_mixed(tmp_path, monkeypatch):
+    """Whenever the process dies, a main file that is there belongs to the files beside it."""
+    real, seen = os.replace, []
+
+    def replace(source, target):
+        seen.append({path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name[0] != "."})
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    for content, force in ((b"old", False), (b"new", True)):
+        with Sink(tmp_path / "a.bin", force=force) as sink:
+            sink.open().write(content)
+            sink.open("b.bin").write(content)
+    assert seen == [{}, {"b.bin": b"old"}, {"b.bin": b"old"}, {"b.bin": b"new"}]
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_nothing_is_left_when_the_writer_fails(tmp_path, error):
     (tmp_path / "a.bin").write_bytes(b"old")

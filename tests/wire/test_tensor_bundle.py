@@ -11,6 +11,9 @@ from panmodel.wire.protobuf import encode_bytes
 from panmodel.wire.sstable import encode_table
 from panmodel.wire.tensor_bundle import (
     BundleHeaderProto,
+    CheckpointState,
+    encode_checkpoint_state,
+    encode_strings,
     is_bundle_index,
     is_checkpoint_state,
     read_bundle,
@@ -198,3 +201,18 @@ def test_a_state_file_is_told_by_its_first_field():
     assert is_checkpoint_state(b'# note\n\nall_model_checkpoint_paths : "x"')
     assert not is_checkpoint_state(b'node { name: "model_checkpoint_path" }')
     assert not is_checkpoint_state(b"")
+
+
+@pytest.mark.parametrize("path", ["model.ckpt-7", 'a "quoted" name', "ü\t\n", "runs/model.ckpt"])
+def test_a_state_file_that_is_written_is_read(path):
+    written = CheckpointState(path, (path, "other"))
+    data = encode_checkpoint_state(written)
+    assert is_checkpoint_state(data)
+    assert read_checkpoint_state(MemorySource(data, "checkpoint")) == written
+
+
+@given(st.lists(st.binary(max_size=40)))
+def test_strings_that_are_written_are_read(texts):
+    data, crc = encode_strings(texts)
+    extent = Extent(MemorySource(data), 0, len(data))
+    assert read_strings("t", extent, len(texts), mask(crc), big_endian=False) == texts

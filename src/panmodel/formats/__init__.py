@@ -76,7 +76,7 @@ def detect(location: Location) -> Format:
     if not location.path.exists():
         raise MissingFileError("there is no such file, folder or checkpoint", where=where)
     hint = "`panmodel formats` lists what can be read"
-    looks = [record.name for record in registry().values() if location.path.suffix in record.extensions]
+    looks = [record.name for record in registry().values() if record.is_name(location.path)]
     if looks:
         hint = f"by its name it should be {' or '.join(looks)}, but its content is not; is it complete? {hint}"
     raise UnknownFormatError("is of no format that panmodel reads", where=where, hint=hint)
@@ -88,7 +88,7 @@ def for_target(path: Path) -> Format:
     Raises:
         UsageError: The name does not tell.
     """
-    able = [record for record in registry().values() if record.write and path.suffix in record.extensions]
+    able = [record for record in registry().values() if record.write and record.is_name(path)]
     if len(able) == 1:
         return able[0]
     if able:

@@ -1,19 +1,25 @@
 """TensorFlow checkpoint, format V2: `PREFIX.index`, `PREFIX.data-SSSSS-of-NNNNN`, and perhaps `PREFIX.meta`.
 
+Written are the index and one data file. The graph is not: a `PREFIX.meta` that is there stays as it is.
+
 Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/util/tensor_bundle
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from panmodel.errors import MissingFileError, PanmodelError
+from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.tensorflow_bundle import read_bundle_tensors
-from panmodel.model.tensorflow_checkpoint_files import find_checkpoint
+from panmodel.model.tensorflow_bundle_writing import write_bundle
+from panmodel.model.tensorflow_checkpoint_files import INDEX, STATE_FILE, find_checkpoint
 from panmodel.model.tensorflow_training import training_state
+from panmodel.wire.tensor_bundle import CheckpointState, encode_checkpoint_state, shard_name
 
 
 def sniff(location: Location) -> bool:
@@ -64,6 +70,31 @@ def read(location: Location) -> Model:
     return model
 
 
+def write(model: Model, sink: Sink) -> None:
+    """Write the tensors, those of partitioned variables whole.
+
+    The state file `checkpoint` is made if the folder has none. One that is there is left as it is, with `force` as
+    well: it says which checkpoint a training run goes on from, and that is not for a conversion to change.
+
+    Raises:
+        UnsupportedError: Tensors with elements or names that a checkpoint cannot hold.
+        CorruptError: Slices of a tensor are missing, or stored bytes are damaged.
+    """
+    prefix = _prefix(sink.target.name)
+    write_bundle(model.tensors, sink.open(shard_name(prefix, 0, 1)), sink.open())
+    if not os.path.lexists(sink.target.with_name(STATE_FILE)):
+        sink.open(STATE_FILE).write(encode_checkpoint_state(CheckpointState(prefix, (prefix,))))
+
+
+def _files(target: str) -> tuple[str, ...]:
+    prefix = _prefix(target)
+    return shard_name(prefix, 0, 1), prefix + INDEX
+
+
+def _prefix(target: str) -> str:
+    return target.removesuffix(INDEX) or target
+
+
 FORMAT = Format(
     name="tensorflow_checkpoint",
     summary="TensorFlow checkpoint, format V2 (.index, .data-…, .meta)",
@@ -72,5 +103,8 @@ FORMAT = Format(
     holds=Holds.WEIGHTS | Holds.GRAPH | Holds.TRAINING | Holds.METADATA,
     sniff=sniff,
     read=read,
+    write=write,
     dialect="tensorflow",
+    writes=Holds.WEIGHTS | Holds.TRAINING,
+    files=_files,
 )

@@ -2,6 +2,9 @@
 
 Files are written under temporary names in the target's folder, synced, and renamed when all are complete, the main file
 last. A crash at any moment leaves the old files; what it leaves under temporary names is cleared by the next run.
+
+No file system renames two files at once: where several replace older ones, the old main file goes before the first of
+them, so that a crash in this one instant leaves a model that says what it lacks, and never old parts among new ones.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,7 +75,8 @@ class Sink:
     """The files of one conversion. Use it as a context manager: they appear at its end, or not at all.
 
     Args:
-        target: The main file, or the prefix of a multi-file format.
+        target: What the user named: the main file, or the prefix of a format of several files.
+        names: Plain names of the files that are sure to be written, the main one last; left out, the target alone.
         force: Replace files that are there already.
 
     Raises:
@@ -80,15 +84,16 @@ class Sink:
         StorageError: The disk is full, the folder is missing or not writable.
     """
 
-    def __init__(self, target: str | os.PathLike[str], *, force: bool = False) -> None:
+    def __init__(self, target: str | os.PathLike[str], *, names: Sequence[str] = (), force: bool = False) -> None:
         self.target = Path(target)
         self.force = force
+        self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
 
     def open(self, name: str | None = None) -> StagedFile:
         """Begin a file: the main one, or one of that plain name beside it. The main file is renamed last."""
-        final = self.target if name is None else self.target.with_name(name)
-        self.require_free(final)
+        final = self.main if name is None else self.target.with_name(name)
+        self._require_free(final)
         if any(staged.final == final for staged in self._staged):
             raise OutputExistsError("would be written twice by this conversion", where=str(final))
         _clear_stale(final)
@@ -96,10 +101,18 @@ class Sink:
         self._staged.append(staged)
         return staged
 
-    def require_free(self, final: Path | None = None) -> None:
-        """Raise OutputExistsError if the file (the main one, if left out) is there and must stay."""
-        final = final or self.target
-        if not self.force and (final.exists() or final.is_symlink()):
+    @property
+    def main(self) -> Path:
+        """The file without which the others mean nothing; it is renamed last."""
+        return self._sure[-1]
+
+    def require_free(self) -> None:
+        """Raise OutputExistsError if one of the files that are sure to be written is there and must stay."""
+        for final in self._sure:
+            self._require_free(final)
+
+    def _require_free(self, final: Path) -> None:
+        if not self.force and _is_there(final):
             raise OutputExistsError("is there already", where=str(final), hint="add --force to replace it")
 
     @property
@@ -116,6 +129,10 @@ class Sink:
         """Sync everything, then rename everything."""
         for staged in self._staged:
             staged.finish()
+        finals = self.files
+        if self.main in finals and any(_is_there(final) for final in finals if final != self.main):
+            with _storage_errors(self.main):
+                self.main.unlink(missing_ok=True)
         for staged in self._ordered():
             with _storage_errors(staged.final):
                 os.replace(staged.partial, staged.final)
@@ -128,7 +145,7 @@ class Sink:
             staged.discard()
 
     def _ordered(self) -> list[StagedFile]:
-        return sorted(self._staged, key=lambda staged: staged.final == self.target)
+        return sorted(self._staged, key=lambda staged: staged.final == self.main)
 
     def __enter__(self) -> Self:
         return self
@@ -160,6 +177,10 @@ class _storage_errors:  # noqa: N801 - reads as a statement
         if error.errno == errno.ENOENT:
             raise StorageError(f"there is no folder {self.path.parent}", where=where, hint="make it first") from error
         raise StorageError(f"cannot be written: {error.strerror or error}", where=where) from error
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
 
 
 def _clear_stale(final: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
+from pathlib import Path, PurePath
 
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
@@ -31,6 +33,9 @@ class Format:
         spec: Where it is described.
         holds: What it can keep.
         dialect: The dialect of the graph that it stores, None if it stores weights alone.
+        writes: What it keeps when it is written, where this is less than what its files can hold.
+        files: Names of the files that a target of this name is sure to become, the main one last; None if that is the
+            one file of this name.
         sniff: Whether the content at a location is of this format; reads little, raises nothing but OSError.
         read: Opens it. Lazy: time and memory of the header, whatever the size.
         write: Writes a model of the right dialect through a sink; None if it is only read.
@@ -45,3 +50,28 @@ class Format:
     read: Callable[[Location], Model] | None
     write: Callable[[Model, Sink], None] | None = None
     dialect: str | None = None
+    writes: Holds | None = None
+    files: Callable[[str], tuple[str, ...]] | None = None
+
+    @property
+    def keeps(self) -> Holds:
+        """What is kept of a model that is written in this format."""
+        return self.holds if self.writes is None else self.writes
+
+    @property
+    def target_dialect(self) -> str | None:
+        """The dialect of the graph that `write` takes; None if it takes weights alone."""
+        return self.dialect if self.writes is None or self.writes & Holds.GRAPH else None
+
+    def is_name(self, path: PurePath) -> bool:
+        """Whether files of this format are called so; the number of a training step may follow (`model.ckpt-7`)."""
+        return re.sub(r"-\d+$", "", path.suffix) in self.extensions
+
+    def sink(self, target: Path, *, force: bool = False) -> Sink:
+        """Where a model goes that is written to this target.
+
+        Args:
+            target: What the user named.
+            force: Replace files that are there.
+        """
+        return Sink(target, names=self.files(target.name) if self.files else (), force=force)

@@ -74,7 +74,7 @@ class PartitionedTensor(Tensor):
         """See `Tensor.numpy`."""
         import numpy as np
 
-        self._require_complete()
+        self.require_complete()
         whole = np.empty(self.shape, self.dtype.numpy)
         seen = None if self._axis() is not None else np.zeros(self.shape, bool)
         for part in self.parts:
@@ -87,14 +87,15 @@ class PartitionedTensor(Tensor):
 
     def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
         """See `Tensor.chunks`; slices along the first dimension follow each other, and need not be put together."""
-        self._require_complete()
+        self.require_complete()
         if self._axis() != 0 or self.dtype.bits < 8:
             yield from super().chunks(nbytes)
             return
         for part in self.parts:
             yield from part.tensor.chunks(nbytes)
 
-    def _require_complete(self) -> None:
+    def require_complete(self) -> None:
+        """Raise CorruptError unless every element is there."""
         if not self.is_complete:
             message = f"tensor {self.name!r}: {self.present} of its {self.size} elements are in the file"
             raise CorruptError(message, hint="it was saved in slices, of which some are missing: leave it out")

@@ -21,7 +21,8 @@ from panmodel.wire.tensor_bundle import (
 )
 
 STATE_FILE = "checkpoint"
-_INDEX, _META = ".index", ".meta"
+INDEX = ".index"
+_META = ".meta"
 _DATA = re.compile(r"(?P<prefix>.+)\.data-\d{5,}-of-\d{5,}")
 
 
@@ -42,7 +43,7 @@ class CheckpointFiles:
     @property
     def prefix(self) -> str:
         """What the names of all its files begin with."""
-        return self.index.path.name.removesuffix(_INDEX)
+        return self.index.path.name.removesuffix(INDEX)
 
     @property
     def meta(self) -> Location | None:
@@ -94,23 +95,23 @@ def _of_prefix(location: Location) -> CheckpointFiles | None:
     prefix = location.path.name
     if not prefix or prefix in (".", ".."):
         return None
-    index = Location(location.path.with_name(prefix + _INDEX))
+    index = Location(location.path.with_name(prefix + INDEX))
     return CheckpointFiles(index) if index.is_file or _has_data(index, prefix) else None
 
 
 def _of_file(location: Location) -> CheckpointFiles | None:
     name = location.path.name
     if data := _DATA.fullmatch(name):
-        return CheckpointFiles(location.beside(data["prefix"] + _INDEX))
+        return CheckpointFiles(location.beside(data["prefix"] + INDEX))
     if name.endswith(_META):
-        index = location.beside(name.removesuffix(_META) + _INDEX)
+        index = location.beside(name.removesuffix(_META) + INDEX)
         return CheckpointFiles(index) if index.is_file else None
-    if name.endswith(_INDEX) and _has_data(location, name.removesuffix(_INDEX)):
+    if name.endswith(INDEX) and _has_data(location, name.removesuffix(INDEX)):
         return CheckpointFiles(location)
     if _is_index(location):
-        if not name.endswith(_INDEX):
-            message = f"is the index of a checkpoint under a name that does not end in {_INDEX!r}"
-            hint = f"rename it to the prefix of the data files and {_INDEX}"
+        if not name.endswith(INDEX):
+            message = f"is the index of a checkpoint under a name that does not end in {INDEX!r}"
+            hint = f"rename it to the prefix of the data files and {INDEX}"
             raise MissingFileError(message, where=str(location), hint=hint)
         return CheckpointFiles(location)
     return _of_state_file(location) if is_checkpoint_state(location.head(4096)) else None
@@ -122,8 +123,8 @@ def _in_folder(folder: Location) -> CheckpointFiles | None:
         return _of_state_file(state)
     found = _indexes(folder)
     if len(found) > 1:
-        names = ", ".join(name.removesuffix(_INDEX) for name in found)
-        hint = f"say which: {folder.path / found[-1].removesuffix(_INDEX)}"
+        names = ", ".join(name.removesuffix(INDEX) for name in found)
+        hint = f"say which: {folder.path / found[-1].removesuffix(INDEX)}"
         raise UsageError(f"holds several checkpoints and no state file: {names}", where=str(folder), hint=hint)
     return CheckpointFiles(folder.beside(found[0])) if found else None
 
@@ -141,12 +142,12 @@ def _of_state_file(location: Location) -> CheckpointFiles | None:
     if not name:
         raise MissingFileError(f"names no checkpoint, but the folder {latest!r}", where=str(location))
     if PurePosixPath(name).name == name:
-        index = location.beside(name + _INDEX)
+        index = location.beside(name + INDEX)
     else:
-        index = Location(location.contained(name + _INDEX).path)
-    if index.is_file or _has_data(index, index.path.name.removesuffix(_INDEX)):
+        index = Location(location.contained(name + INDEX).path)
+    if index.is_file or _has_data(index, index.path.name.removesuffix(INDEX)):
         return CheckpointFiles(index, state, notices)
-    if index.path.with_name(index.path.name.removesuffix(_INDEX)).is_file():
+    if index.path.with_name(index.path.name.removesuffix(INDEX)).is_file():
         return None  # a checkpoint of the older format, which is one file under the name itself
     there = ", ".join(_indexes(location)) or "none"
     message = f"names the checkpoint {latest!r}, of which nothing is in this folder"
@@ -159,7 +160,7 @@ def _is_here(path: str, location: Location) -> bool:
 
 
 def _indexes(folder: Location) -> list[str]:
-    names = (name for name in folder.names() if name.endswith(_INDEX))
+    names = (name for name in folder.names() if name.endswith(INDEX))
     return [name for name in names if _is_index(folder.beside(name))]
 
 

@@ -6,8 +6,9 @@ tensorflow/core/lib/strings/ordered_code.cc, tensorflow/core/util/saved_tensor_s
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Literal
@@ -17,6 +18,7 @@ from panmodel.io.source import Extent, Source
 from panmodel.limits import DEFAULT
 from panmodel.wire.checksums import crc32c, mask
 from panmodel.wire.protobuf import Message, decode_bytes, repeated, single
+from panmodel.wire.protobuf.varint import varint
 from panmodel.wire.sstable import decode_varint, is_table, read_table
 from panmodel.wire.tensorflow_messages import TensorShapeProto, VersionDef
 
@@ -200,7 +202,7 @@ def read_strings(name: str, extent: Extent, count: int, stored: int, *, big_endi
     data = extent.read()
     lengths, position = _lengths(name, data, count, where)
     order: Literal["little", "big"] = "big" if big_endian else "little"
-    crc = crc32c(b"".join(length.to_bytes(4 if length < 1 << 32 else 8, order) for length in lengths))
+    crc = _sum_of_lengths(lengths, order)
     sum_of_lengths = data[position : position + 4]
     position += 4
     if int.from_bytes(sum_of_lengths, order) != mask(crc) or sum(lengths) != len(data) - position:
@@ -214,6 +216,20 @@ def read_strings(name: str, extent: Extent, count: int, stored: int, *, big_endi
         raise CorruptError(message, where=where, hint=DAMAGED)
     ends = list(accumulate(lengths, initial=position))
     return [data[start:end] for start, end in pairwise(ends)]
+
+
+def encode_strings(strings: Iterable[bytes]) -> tuple[bytes, int]:
+    """The elements of a string tensor as they are stored, and the CRC-32C of the whole (not masked)."""
+    elements = list(strings)
+    crc = _sum_of_lengths([len(text) for text in elements], "little")
+    sum_of_lengths = mask(crc).to_bytes(4, "little")
+    content = b"".join(elements)
+    data = b"".join([*(varint(len(text)) for text in elements), sum_of_lengths, content])
+    return data, crc32c(content, crc32c(sum_of_lengths, crc))
+
+
+def _sum_of_lengths(lengths: Iterable[int], order: Literal["little", "big"]) -> int:
+    return crc32c(b"".join(length.to_bytes(4 if length < 1 << 32 else 8, order) for length in lengths))
 
 
 def _lengths(name: str, data: bytes, count: int, where: str) -> tuple[list[int], int]:
@@ -279,6 +295,19 @@ def read_checkpoint_state(source: Source) -> CheckpointState:
     if not latest:
         raise CorruptError("names no checkpoint (model_checkpoint_path)", where=source.name)
     return CheckpointState(latest, tuple(kept))
+
+
+def encode_checkpoint_state(state: CheckpointState) -> bytes:
+    """The state file."""
+    lines = [f"model_checkpoint_path: {_quoted(state.latest)}\n"]
+    lines += [f"all_model_checkpoint_paths: {_quoted(path)}\n" for path in state.all_paths]
+    return "".join(lines).encode()
+
+
+def _quoted(text: str) -> str:
+    """A string of the text form of protocol buffers; every byte that is not plain ASCII is an octal number."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03o}" for byte in os.fsencode(text))
+    return f'"{"".join(plain)}"'
 
 
 def _text(data: bytes, where: str) -> str:

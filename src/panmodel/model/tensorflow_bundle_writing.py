@@ -1,0 +1,105 @@
+"""Writing tensors as a TensorFlow V2 checkpoint: one data file that the tensors pass through in pieces, and its index.
+
+Used for checkpoints, and for the variables of a SavedModel, which are stored the same way.
+
+Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc (BundleWriter)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from panmodel.dtypes import STRING
+from panmodel.errors import CorruptError, UnsupportedError
+from panmodel.io.sink import StagedFile
+from panmodel.io.source import CHUNK
+from panmodel.limits import DEFAULT
+from panmodel.model.tensor import Tensor, unpack
+from panmodel.model.tensorflow_bundle import PartitionedTensor
+from panmodel.wire.checksums import crc32c, mask
+from panmodel.wire.protobuf import encode_bytes
+from panmodel.wire.sstable import encode_table
+from panmodel.wire.tensor_bundle import VERSION, BundleEntryProto, BundleHeaderProto, encode_strings
+from panmodel.wire.tensorflow_messages import Dim, TensorShapeProto, VersionDef
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_UNPACKED = 16  # unpacking takes up to this many times the bytes that it begins with
+
+
+def write_bundle(tensors: Mapping[str, Tensor], data: StagedFile, index: StagedFile) -> None:
+    """Write tensors in the order of their names, each read once and summed while it passes; slices are put together.
+
+    Args:
+        tensors: By name.
+        data: Takes the elements; its name must be that of the first data file of one.
+        index: Takes the index.
+
+    Raises:
+        UnsupportedError: Tensors with elements or names that a checkpoint cannot hold; nothing is written.
+        CorruptError: Slices of a tensor are missing (nothing is written), or stored bytes are damaged.
+    """
+    _require_writable(tensors, str(index.final))
+    entries = {name.encode(): _write_tensor(name, tensors[name], data) for name in sorted(tensors, key=str.encode)}
+    header = BundleHeaderProto(num_shards=1, version=VersionDef(producer=VERSION))
+    table = {b"": header, **entries}
+    index.write_all(encode_table((key, encode_bytes(message)) for key, message in table.items()))
+
+
+def _write_tensor(name: str, tensor: Tensor, data: StagedFile) -> BundleEntryProto:
+    offset, crc = data.position, 0
+    if tensor.dtype is STRING:
+        content, crc = encode_strings(_elements(tensor))
+        data.write(content)
+    else:
+        for piece in _whole_bytes(tensor):
+            crc = crc32c(piece, crc)
+            data.write(piece)
+        expected = tensor.nbytes if tensor.dtype.bits >= 8 else tensor.size
+        if data.position - offset != expected:
+            raise CorruptError(f"tensor {name!r}: {data.position - offset} bytes came, expected {expected}")
+    shape = TensorShapeProto(dim=[Dim(size=size) if size else Dim() for size in tensor.shape])
+    numbers = {"offset": offset, "size": data.position - offset, "crc32c": mask(crc)}
+    present = {field: number for field, number in numbers.items() if number}  # zeros are left out, as TensorFlow does
+    return BundleEntryProto(dtype=tensor.dtype.tensorflow, shape=shape, **present)
+
+
+def _whole_bytes(tensor: Tensor) -> Iterator[memoryview]:
+    """The bytes in pieces; elements of less than a byte take a whole one here, as they do in memory."""
+    if tensor.dtype.bits >= 8:
+        yield from tensor.chunks()
+        return
+    import numpy as np
+
+    left = tensor.size
+    for piece in tensor.chunks(CHUNK // _UNPACKED):
+        count = min(left, len(piece) * 8 // tensor.dtype.bits)
+        left -= count
+        yield unpack(np.frombuffer(piece, np.uint8), tensor.dtype, (count,)).view(np.uint8).data
+
+
+def _elements(tensor: Tensor) -> Iterator[bytes]:
+    array: np.ndarray = tensor.numpy()
+    for element in array.reshape(-1).tolist():
+        yield element.encode() if isinstance(element, str) else element
+
+
+def _require_writable(tensors: Mapping[str, Tensor], where: str) -> None:
+    foreign = []
+    for name, tensor in tensors.items():
+        if tensor.dtype.tensorflow is None or tensor.dtype.kind == "o":
+            foreign.append(f"{name} ({tensor.dtype})")
+        if not name or name.startswith("\0") or len(name.encode(errors="replace")) > DEFAULT.name_bytes:
+            message = f"tensor {name[:80]!r}: a name in a checkpoint is not empty, does not begin with a zero byte, and"
+            raise UnsupportedError(f"{message} has at most {DEFAULT.name_bytes} bytes", where=where)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UnsupportedError(f"tensor name {name!r} is no Unicode text", where=where) from None
+        if isinstance(tensor, PartitionedTensor):
+            tensor.require_complete()
+    if foreign:
+        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
+        raise UnsupportedError(f"a TensorFlow checkpoint has no type for {shown}", where=where)

@@ -1,0 +1,157 @@
+"""Checkpoints as targets: which files they become, what stays, and what is left when the writer dies."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import panmodel as pm
+from panmodel.errors import LossyError, OutputExistsError, UnsupportedError, UsageError
+from panmodel.formats import for_target
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "model.ckpt"
+
+
+def model(value=1.0, size=4):
+    return Model("test", tensors={"w": ArrayTensor(np.full(size, value, np.float32))})
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+@pytest.mark.parametrize(
+    ("target", "prefix"),
+    [("b.ckpt", "b.ckpt"), ("model.ckpt-7", "model.ckpt-7"), ("model.index", "model"), ("b.ckpt.index", "b.ckpt")],
+)
+def test_a_target_is_the_prefix_or_the_index(target, prefix, tmp_path):
+    assert for_target(tmp_path / target).name == "tensorflow_checkpoint"
+    report = pm.write(model(), tmp_path / target)
+    assert names(tmp_path) == sorted([f"{prefix}.data-00000-of-00001", f"{prefix}.index", "checkpoint"])
+    assert report.files[-1] == str(tmp_path / f"{prefix}.index")
+    for path in (tmp_path / prefix, tmp_path):
+        assert pm.read(path).tensors["w"].numpy().tolist() == [1.0] * 4
+
+
+def test_a_target_of_any_name_when_the_format_is_said(tmp_path):
+    pm.write(model(), tmp_path / "weights", to="tensorflow_checkpoint")
+    assert pm.read(tmp_path / "weights").tensors["w"].shape == (4,)
+
+
+@pytest.mark.parametrize("name", ["a.ckpt-x", "ckpt-7", "a.ckpt-", "a.data-00000-of-00001"])
+def test_what_is_no_name_of_a_checkpoint(name):
+    with pytest.raises(UsageError, match="--to"):
+        for_target(Path(name))
+
+
+def test_the_state_file_of_others_stays(tmp_path):
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "theirs"\n')
+    pm.write(model(), tmp_path / "b.ckpt")
+    pm.write(model(2.0), tmp_path / "b.ckpt", force=True)
+    assert (tmp_path / "checkpoint").read_text() == 'model_checkpoint_path: "theirs"\n'
+
+
+def test_a_state_file_with_an_unusual_name_in_it(tmp_path):
+    target = tmp_path / 'a "b" ü.ckpt'
+    pm.write(model(), target)
+    found = pm.read(tmp_path)
+    assert found.tensors["w"].numpy().tolist() == [1.0] * 4
+    assert found.metadata["checkpoint"]["latest"] == target.name
+
+
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+def test_a_checkpoint_that_is_there_is_not_replaced_unasked(suffix, tmp_path, monkeypatch):
+    (tmp_path / f"b.ckpt.{suffix}").write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match=suffix):
+        pm.write(model(), tmp_path / "b.ckpt")
+    plan = sys.modules["panmodel.convert"]._Plan
+    monkeypatch.setattr(plan, "run", lambda *_: pytest.fail("work began"))
+    with pytest.raises(OutputExistsError, match=suffix):
+        pm.convert(DIGITS, tmp_path / "b.ckpt")
+    assert names(tmp_path) == [f"b.ckpt.{suffix}"]
+
+
+def test_a_checkpoint_is_not_converted_onto_itself(tmp_path):
+    pm.write(model(), tmp_path / "b.ckpt")
+    with pytest.raises(UsageError, match="both source and target"):
+        pm.convert(tmp_path / "b.ckpt", tmp_path / "b.ckpt", force=True)
+
+
+def test_weights_become_a_checkpoint(tmp_path):
+    pm.convert(DIGITS, tmp_path / "a.safetensors")
+    report = pm.convert(tmp_path / "a.safetensors", tmp_path / "b.ckpt")
+    assert report.notices == []
+    before, after = pm.read(DIGITS), pm.read(tmp_path / "b.ckpt")
+    assert list(after.tensors) == list(before.tensors)
+    assert all(after.tensors[n].numpy().tobytes() == t.numpy().tobytes() for n, t in before.tensors.items())
+
+
+def test_a_checkpoint_with_a_graph_becomes_one_without(tmp_path):
+    report = pm.convert(DIGITS, tmp_path / "c.ckpt")
+    assert [notice.kind for notice in report.notices] == ["graph-lost"]
+    data = "data-00000-of-00001"
+    assert (tmp_path / f"c.ckpt.{data}").read_bytes() == DIGITS.with_name(f"model.ckpt.{data}").read_bytes()
+    again = pm.read(tmp_path / "c.ckpt")
+    assert again.program is None
+    assert (again.training.step, again.training.optimizer) == (600, "adam")
+    assert pm.convert(DIGITS, tmp_path / "d.ckpt", weights_only=True).notices == []
+    with pytest.raises(LossyError, match="graph"):
+        pm.convert(DIGITS, tmp_path / "e.ckpt", strict=True)
+    with pytest.raises(UsageError, match="cut"):
+        pm.convert(DIGITS, tmp_path / "e.ckpt", outputs=["logits:0"])
+
+
+def test_elements_without_a_type_leave_nothing(tmp_path):
+    import ml_dtypes
+
+    scales = Model("test", tensors={"s": ArrayTensor(np.ones(2, ml_dtypes.float8_e8m0fnu))})
+    with pytest.raises(UnsupportedError, match="s \\(float8_e8m0fnu\\)"):
+        pm.write(scales, tmp_path / "b.ckpt")
+    assert names(tmp_path) == []
+
+
+WRITE_AGAIN = """
+import sys
+import numpy as np
+import panmodel as pm
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
+
+arrays = {f"w{n}": ArrayTensor(np.full(1 << 18, 2.0, np.float32)) for n in range(8)}
+print("ready", flush=True)
+pm.write(Model("test", tensors=arrays), sys.argv[1], force=True)
+print("done", flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_the_old_or_the_new(tmp_path):
+    old = {f"w{n}": ArrayTensor(np.full(3, 1.0, np.float32)) for n in range(8)}
+    kept, target = tmp_path / "kept", tmp_path / "target"
+    kept.mkdir()
+    pm.write(Model("test", tensors=old), kept / "b.ckpt")
+    chance = random.Random(0)
+    seen = set()
+    for moment in range(10):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(kept, target)
+        child = subprocess.Popen([sys.executable, "-c", WRITE_AGAIN, target / "b.ckpt"], stdout=subprocess.PIPE)
+        assert child.stdout.readline() == b"ready\n"
+        time.sleep(chance.uniform(0, 0.03) if moment else 2)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        tensors = pm.read(target / "b.ckpt").tensors
+        values = {value for tensor in tensors.values() for value in np.unique(tensor.numpy()).tolist()}
+        assert len(tensors) == 8 and len(values) == 1
+        seen |= values
+        pm.write(model(3.0), target / "b.ckpt", force=True)
+        assert not list(target.glob(".*"))
+    assert 2.0 in seen
