@@ -25,7 +25,7 @@ from panmodel.wire.protobuf.varint import (
 
 M = TypeVar("M", bound=Message)
 
-_KEEP = 4096  # inner messages up to this many bytes are kept in memory until they are asked for, others read again
+_KEEP = 512  # inner messages up to this many bytes are kept in memory until they are asked for, others read again
 _AHEAD = 1 << 20  # the most that is read at once while fields follow each other
 _HEADER = 32  # more than a tag and a length, or a tag and a number, can take
 
