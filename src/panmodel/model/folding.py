@@ -25,6 +25,15 @@ LIMIT = 4096
 
 Attributes = Mapping[str, "Attribute"]
 
+#: What operators take as attributes in older opsets, in the order in which it became operands.
+_FORMER = {"Squeeze": ("axes",), "Unsqueeze": ("axes",), "Split": ("split",), "Slice": ("starts", "ends", "axes")}
+
+
+def former_operands(op: str, attributes: Attributes) -> list[tuple[int, ...]]:
+    """Numbers that a node of an older opset has as attributes, and that are operands now."""
+    names = _FORMER.get(op, ("axes",) if op.startswith("Reduce") else ())
+    return [tuple(attributes[name]) for name in names if name in attributes]
+
 
 def content(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> np.ndarray | None:
     """The elements that an operator gives, if they follow from what is known of its operands.
@@ -40,6 +49,8 @@ def content(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> 
     known = [None if value is None else value.content for value in inputs]
     if any(value is not None and array is None for value, array in zip(inputs, known, strict=True)):
         return None
+    for numbers in former_operands(op, attributes):
+        known.append(_int64(numbers))
     result = rule(known, attributes)
     if result is None or result.size > LIMIT:
         return None
@@ -85,7 +96,9 @@ def view(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> Ten
     if op == "Transpose":
         return tensor.transposed(attributes.get("perm") or tuple(reversed(range(len(tensor.shape)))))
     numbers = _integers(inputs[1].content) if len(inputs) > 1 and inputs[1] is not None else None
-    if op == "Squeeze" and len(inputs) == 1:
+    if op in ("Squeeze", "Unsqueeze") and (former := former_operands(op, attributes)):
+        numbers = list(former[0])
+    elif op == "Squeeze" and len(inputs) == 1:
         numbers = [axis for axis, size in enumerate(tensor.shape) if size == 1]
     if numbers is None:
         return None
@@ -100,6 +113,12 @@ def view(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> Ten
             shape.insert(axis, 1)
         return tensor.reshaped(shape)
     return None
+
+
+def _int64(numbers: Sequence[int]) -> np.ndarray:
+    import numpy as np
+
+    return np.array(numbers, np.int64)
 
 
 def _reshaped(tensor: Tensor, numbers: Sequence[int]) -> Tensor | None:

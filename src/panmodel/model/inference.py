@@ -38,6 +38,8 @@ def infer(node: Node, outputs: int, opset: int, fresh: Fresh) -> list[Type]:
     if node.domain:
         return [(None, None)] * outputs
     _check_types(node, opset)
+    if former_operands(node.op, node.attributes):  # the rules below know the operators as they are since opset 13
+        return _from_schema(node, outputs, opset, fresh)
     if node.op == "Split" and (shapes := split(node, outputs, fresh)) is not None:
         assert node.inputs[0] is not None
         return [(node.inputs[0].dtype, piece) for piece in shapes]
@@ -73,7 +75,7 @@ def _from_schema(node: Node, outputs: int, opset: int, fresh: Fresh) -> list[Typ
     schema = onnx.defs.get_schema(node.op, opset, node.domain)
     names = [f"i{index}" if value is not None else "" for index, value in enumerate(node.inputs)]
     proto = onnx.NodeProto(op_type=node.op, input=names, output=[f"o{index}" for index in range(outputs)])
-    proto.attribute.extend(_attribute(name, value) for name, value in node.attributes.items())
+    proto.attribute.extend(_attribute(name, value, schema) for name, value in node.attributes.items())
     symbols: dict[str, Dim] = {}
     types, data = {}, {}
     for name, value in zip(names, node.inputs, strict=True):
@@ -132,7 +134,7 @@ def _type(proto: Any, symbols: dict[str, Dim], fresh: Fresh) -> Type:
     return dtype, tuple(shape)
 
 
-def _attribute(name: str, value: Any) -> Any:
+def _attribute(name: str, value: Any, schema: Any) -> Any:
     import onnx
 
     from panmodel.model.graph import Graph
@@ -143,5 +145,6 @@ def _attribute(name: str, value: Any) -> Any:
     if isinstance(value, Graph):
         return onnx.helper.make_attribute(name, onnx.GraphProto(name="body"))
     if isinstance(value, tuple) and not value:
-        return onnx.helper.make_attribute(name, [], attr_type=onnx.AttributeProto.INTS)
+        kind = int(schema.attributes[name].type.value) if name in schema.attributes else onnx.AttributeProto.INTS
+        return onnx.AttributeProto(name=name, type=kind)
     return onnx.helper.make_attribute(name, list(value) if isinstance(value, tuple) else value)

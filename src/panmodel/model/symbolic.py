@@ -153,4 +153,11 @@ def _exact_quotient(size: Dim, by: Size) -> Size | None:
 
 
 def _opaque(left: Size, operator: str, right: Size) -> Dim:
-    return Dim.symbol(f"({left}){operator}({right})")
+    # in brackets, so that a factor before it multiplies the result
+    return Dim.symbol(f"({_operand(left)}{operator}{_operand(right)})")
+
+
+def _operand(size: Size) -> str:
+    return (
+        str(size) if isinstance(size, Dim) and size.is_symbol else f"({size})" if isinstance(size, Dim) else str(size)
+    )

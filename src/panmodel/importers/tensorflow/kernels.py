@@ -31,7 +31,7 @@ KERNELS: dict[str, frozenset[str]] = {
         "Less LessOrEqual Greater GreaterOrEqual": _COMPARED,
         "Where": f"{_BASIC} int8 uint8 uint32 string",
         "Pad": f"{_BASIC} int8 uint8 uint32 uint64 bool",
-        "Range": f"{_BASIC} int16",
+        "Range": "float32 float64 int16 int32 int64",
         "Tile": f"{_COMPARED} bool string",
         "Expand": f"{_COMPARED} bool string",
         "Add Sub Mul Div": _COMPARED,
