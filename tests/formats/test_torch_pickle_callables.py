@@ -1,5 +1,7 @@
-"""What a pickle names is not looked up, whatever it is: hundreds of callables of the standard library, each offered in a
-file, in a process that notes every import, execution, process, socket and file opened for writing.
+"""What a pickle names is not looked up, whatever it is.
+
+Hundreds of callables of the standard library are offered, each in a file, to a process that notes every import,
+execution, process, socket and file opened for writing.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.damage import assert_survives, contents_of
 
-from panmodel.errors import CorruptError, MissingFileError, UnsupportedError
+from panmodel.errors import CorruptError, MissingFileError, OutputExistsError, UnsupportedError
 from panmodel.formats import torch_pickle, torch_source
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
@@ -26,7 +26,7 @@ def program() -> TorchSource:
 
 
 def written(folder: Path) -> Path:
-    with Sink(folder / "net.py") as sink:
+    with torch_source.FORMAT.sink(folder / "net.py") as sink:
         torch_source.write(Model("test", program()), sink)
     return folder / "net.py"
 
@@ -36,6 +36,14 @@ def test_source_weights_and_names_lie_side_by_side(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["net.names.json", "net.py", "net.safetensors"]
     assert path.read_text("utf-8") == SOURCE
     assert json.loads((tmp_path / "net.names.json").read_text())["class"] == "Net"
+
+
+def test_no_file_of_the_three_is_replaced_unasked(tmp_path: Path) -> None:
+    for name in ("net.py", "net.safetensors", "net.names.json"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(OutputExistsError, match=name):
+            torch_source.FORMAT.sink(tmp_path / "net.py").require_free()
+        (tmp_path / name).unlink()
 
 
 def test_they_are_read_back_and_nothing_is_executed(tmp_path: Path) -> None:

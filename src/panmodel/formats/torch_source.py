@@ -85,6 +85,11 @@ def write(model: Model, sink: Sink) -> None:
     stage_source(program, sink, stem)
 
 
+def _files(target: str) -> tuple[str, ...]:
+    stem = PurePath(target).stem
+    return f"{stem}.safetensors", f"{stem}.names.json", f"{stem}.py"
+
+
 FORMAT = Format(
     name="torch_source",
     summary="PyTorch source: a readable nn.Module, weights and names beside it",
@@ -95,4 +100,5 @@ FORMAT = Format(
     read=read,
     write=write,
     dialect="torch",
+    files=_files,
 )
