@@ -70,6 +70,13 @@ def test_a_binary_graph(tmp_path):
     assert model.metadata == {"framework": "tensorflow", "producer": 27}
 
 
+def test_shapes_and_axes_are_no_weights(tmp_path):
+    nodes = [const("table", [1, 2, 3], np.int64), const("ids", [0, 1], np.int32), const("free", [4, 5], np.int32)]
+    nodes += [node("rows", "Gather", "table", "ids"), const("scale", [0.5, 2.0]), node("y", "Mul", "rows", "scale")]
+    model = FORMAT.read(put(tmp_path, encode_bytes(graph_def(*nodes))))
+    assert list(model.tensors) == ["table", "free", "scale"]
+
+
 @pytest.mark.parametrize("name", ["graph.pbtxt", "graph.pb"])
 def test_a_text_graph_whatever_its_name(tmp_path, name):
     location = put(tmp_path, TEXT.encode(), name)

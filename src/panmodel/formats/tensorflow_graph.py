@@ -9,6 +9,7 @@ import re
 from itertools import islice
 from typing import Any
 
+from panmodel.dtypes import INT32, INT64
 from panmodel.errors import CorruptError, PanmodelError, UnsupportedError, UsageError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location, Source
@@ -82,13 +83,20 @@ def read(location: Location) -> Model:
 
 
 def _constants(graph: TensorFlowGraph) -> dict[str, Tensor]:
-    """The constants that hold numbers, and more than one: weights, and the shapes and axes that operators take."""
+    """The constants that are weights: numbers, and more than one, that no operator takes as its setting.
+
+    Settings (shapes, axes, permutations) are 32- or 64-bit integers and never an operator's first input.
+    """
+    first = {node.inputs[0] for node in graph.nodes.values() if node.inputs}
+    taken = {name for node in graph.nodes.values() for name in node.inputs}
     found = {}
     for node in graph.nodes.values():
-        if node.op == "Const":
-            value = node.required("value", Tensor)
-            if value.dtype.bits and value.size > 1:
-                found[node.name] = value
+        if node.op != "Const":
+            continue
+        value, tensor = node.required("value", Tensor), f"{node.name}:0"
+        is_setting = value.dtype in (INT32, INT64) and tensor in taken and tensor not in first
+        if value.dtype.bits and value.size > 1 and not is_setting:
+            found[node.name] = value
     return found
 
 
