@@ -228,10 +228,13 @@ class Builder:
         symbolic = [axis for axis, size in enumerate(target) if isinstance(size, Dim)]
         if len(symbolic) == 1 and -1 not in target:
             target[symbolic.pop()] = -1
-        if not symbolic:
-            return self.op("Reshape", x, self.constant(target, INT64))
+        if not symbolic and 0 not in sizes:
+            result = self.op("Reshape", x, self.constant(target, INT64))
+            if result.node is not None and -1 not in sizes:
+                result.shape = tuple(sizes)  # those asked for say more than what -1 leaves to find
+            return result
         if isinstance(shape, Value):
-            return self.op("Reshape", x, shape)
+            return self.op("Reshape", x, shape, allowzero=1)
         raise CorruptError(f"{x.name}: cannot reshape to {list(sizes)}, in which {len(symbolic)} sizes are unknown")
 
     def transpose(self, x: Value, perm: Sequence[int]) -> Value:
