@@ -26,7 +26,13 @@ LIMIT = 4096
 Attributes = Mapping[str, "Attribute"]
 
 #: What operators take as attributes in older opsets, in the order in which it became operands.
-_FORMER = {"Squeeze": ("axes",), "Unsqueeze": ("axes",), "Split": ("split",), "Slice": ("starts", "ends", "axes")}
+_FORMER = {
+    "Squeeze": ("axes",),
+    "Unsqueeze": ("axes",),
+    "Split": ("split",),
+    "Slice": ("starts", "ends", "axes"),
+    "Pad": ("pads",),
+}
 
 
 def former_operands(op: str, attributes: Attributes) -> list[tuple[int, ...]]:
@@ -49,8 +55,7 @@ def content(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> 
     known = [None if value is None else value.content for value in inputs]
     if any(value is not None and array is None for value, array in zip(inputs, known, strict=True)):
         return None
-    for numbers in former_operands(op, attributes):
-        known.append(_int64(numbers))
+    known.extend(map(_int64, former_operands(op, attributes)))
     result = rule(known, attributes)
     if result is None or result.size > LIMIT:
         return None

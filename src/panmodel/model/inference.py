@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, UnsupportedError
+from panmodel.model.folding import former_operands
 from panmodel.model.shape_rules import RULES, Fresh, split
 from panmodel.model.symbolic import Dim, Shape, Size
 
@@ -86,7 +87,7 @@ def _from_schema(node: Node, outputs: int, opset: int, fresh: Fresh) -> list[Typ
     operators = [onnx.helper.make_opsetid("", opset)]
     try:
         found = shape_inference.infer_node_outputs(schema, proto, types, data, opset_imports=operators)
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+    except (shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
         where = f"node {node.name}" if node.name else ""
         raise CorruptError(f"{node.op} does not fit its operands: {_first_line(error)}", where=where) from None
     return [_type(found.get(f"o{index}"), symbols, fresh) for index in range(outputs)]
