@@ -20,8 +20,10 @@ from panmodel.formats import PathLike, read
 from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.notice import GraphLost, TrainingStateLost
-from panmodel.model.report import Report
+from panmodel.model.notice import GraphLost, Notice, TrainingStateLost
+from panmodel.model.report import Report, Verification
+from panmodel.model.torch import TorchSource
+from panmodel.model.training import TrainingState
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +94,7 @@ def convert(
         losses = "\n".join(f"  {notice}" for notice in result.notices)
         raise LossyError(f"something would be lost:\n{losses}", where=str(source), hint="leave out --strict to go on")
     verification = _verified(model, result, str(source)) if verify else None
-    report = _finish(result, path, record, plan, force=force, dry_run=dry_run)
+    report = _finish(result, path, record, plan, origin=model.format, force=force, dry_run=dry_run)
     report.verification = verification
     report.seconds = time.monotonic() - began
     return report
@@ -146,11 +148,15 @@ def _freeze_tensorflow(model: Model, inputs: Names, outputs: Names) -> Model:
 def _export_torch(model: Model, inputs: Names, outputs: Names) -> Model:
     from panmodel import passes
     from panmodel.exporters.torch import export
+    from panmodel.passes.layout import permutes
 
     assert isinstance(model.program, Graph)
     if model.format == "onnx":
         model = replace(model, program=passes.optimize(_cut(model.program, inputs, outputs, model.source)))
-    return export(model)
+    exported = export(model)
+    assert isinstance(exported.program, TorchSource) and isinstance(model.program, Graph)
+    names = {**exported.program.names, "permutes": permutes(model.program)}
+    return replace(exported, program=replace(exported.program, names=names))
 
 
 def _cut_onnx(model: Model, inputs: Names, outputs: Names) -> Model:
@@ -242,25 +248,50 @@ def _target_format(path: Path, to: str | None) -> Format:
 # Receipts
 
 
-def _losses(model: Model, record: Format, plan: _Plan, *, weights_only: bool) -> list[Any]:
+def _losses(model: Model, record: Format, plan: _Plan, *, weights_only: bool) -> list[Notice]:
     """What the target has no place for."""
-    lost: list[Any] = []
+    lost: list[Notice] = []
     if model.program is not None and not plan.keeps_graph and not weights_only:
         lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
-    if model.training is not None and plan.keeps_graph and not record.keeps & Holds.TRAINING:
-        slots = tuple(f"{variable} ({slot})" for variable, kinds in model.training.slots.items() for slot in kinds)
-        if slots:
-            lost.append(TrainingStateLost(f"optimizer slots are not kept in {record.name}", slots))
-        if model.training.step is not None:
-            lost.append(TrainingStateLost(f"the step ({model.training.step}) is not kept in {record.name}"))
+    if model.training is not None and not record.keeps & Holds.TRAINING:
+        lost += _training_losses(model, model.training, record, tensors_move=not plan.keeps_graph)
     return lost
 
 
+def _training_losses(model: Model, training: TrainingState, record: Format, *, tensors_move: bool) -> list[Notice]:
+    """What is lost of a training state; what is a tensor by itself moves with the weights where these move as they are."""
+    lost: list[Notice] = []
+    slots = tuple(f"{variable} ({slot})" for variable, kinds in training.slots.items() for slot in kinds)
+    if slots and not tensors_move:
+        lost.append(TrainingStateLost(f"optimizer slots are not kept in {record.name}", slots))
+    for what, number in (("step", training.step), ("epoch", training.epoch)):
+        if number is not None and not (tensors_move and _is_stored(model, number)):
+            lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
+    scalars = tuple(name for name in training.hyperparameters if not (tensors_move and name in model.tensors))
+    if scalars and tensors_move:
+        lost.append(TrainingStateLost(f"hyper-parameters are not kept in {record.name}", scalars))
+    return lost
+
+
+def _is_stored(model: Model, number: int) -> bool:
+    """Whether a scalar tensor of the model is that number."""
+    scalars = (tensor for tensor in model.tensors.values() if tensor.size == 1 and tensor.dtype.is_integer)
+    return any(int(tensor.numpy().reshape(())) == number for tensor in scalars)
+
+
 def _finish(
-    model: Model, path: Path, record: Format, plan: _Plan, *, force: bool = False, dry_run: bool = False
+    model: Model,
+    path: Path,
+    record: Format,
+    plan: _Plan,
+    *,
+    origin: str = "",
+    force: bool = False,
+    dry_run: bool = False,
 ) -> Report:
     """Write, and make out the receipt."""
-    report = Report(model.source, model.format, str(path), record.name, notices=model.notices, dry_run=dry_run)
+    read_as = origin or model.format
+    report = Report(model.source, read_as, str(path), record.name, notices=model.notices, dry_run=dry_run)
     report.steps = [step.title for step in plan.steps]
     if not dry_run:
         assert record.write is not None
@@ -273,16 +304,14 @@ def _finish(
 
 
 def _describe(model: Model, report: Report) -> None:
-    from panmodel.model.torch import TorchSource
-
     program = model.program
     report.tensors = len(model.tensors)
     if isinstance(program, Graph):
-        from panmodel.passes.layout import permutes
-
         report.tensors = len(program.initializers())
         report.inputs = [f"{value.name} {value.dtype}{_dims(value.shape)}" for value in program.inputs]
         report.outputs = [f"{name} {value.dtype}{_dims(value.shape)}" for name, value in program.outputs.items()]
+        from panmodel.passes.layout import permutes
+
         report.permutes = permutes(program)
     elif isinstance(program, TorchSource):
         report.tensors = len(program.state)
@@ -299,7 +328,7 @@ def _dims(shape: Any) -> str:
     return "[?]" if shape is None else "[" + ", ".join(map(str, shape)) + "]"
 
 
-def _verified(model: Model, result: Model, source: str) -> Any:
+def _verified(model: Model, result: Model, source: str) -> Verification:
     from panmodel.verify import compare
 
     if result.program is None:

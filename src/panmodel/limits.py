@@ -48,7 +48,7 @@ class Limits:
     members: int = 1_000_000
     member_ratio: int = 200
     pickle_bytes: int = 256 << 20
-    pickle_opcodes: int = 50_000_000
+    pickle_opcodes: int = 5_000_000
     pickle_objects: int = 10_000_000
     string_elements: int = 10_000_000
     filled_elements: int = 1 << 28
