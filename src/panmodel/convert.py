@@ -112,6 +112,7 @@ def to_torch(source: PathLike, *, inputs: Names = None, outputs: Names = None) -
 
     model = read(source)
     result = _plan(model, formats.by_name("torch_source"), inputs, outputs, weights_only=False).run(model)
+    assert isinstance(result.program, TorchSource)
     return runtime.build(result.program)
 
 
@@ -154,7 +155,8 @@ def _export_torch(model: Model, inputs: Names, outputs: Names) -> Model:
     if model.format == "onnx":
         model = replace(model, program=passes.optimize(_cut(model.program, inputs, outputs, model.source)))
     exported = export(model)
-    assert isinstance(exported.program, TorchSource) and isinstance(model.program, Graph)
+    assert isinstance(exported.program, TorchSource)
+    assert isinstance(model.program, Graph)
     names = {**exported.program.names, "permutes": permutes(model.program)}
     return replace(exported, program=replace(exported.program, names=names))
 
@@ -259,7 +261,7 @@ def _losses(model: Model, record: Format, plan: _Plan, *, weights_only: bool) ->
 
 
 def _training_losses(model: Model, training: TrainingState, record: Format, *, tensors_move: bool) -> list[Notice]:
-    """What is lost of a training state; what is a tensor by itself moves with the weights where these move as they are."""
+    """What is lost of a training state; its tensors are not where all tensors move as they are."""
     lost: list[Notice] = []
     slots = tuple(f"{variable} ({slot})" for variable, kinds in training.slots.items() for slot in kinds)
     if slots and not tensors_move:
@@ -297,7 +299,7 @@ def _finish(
         assert record.write is not None
         with record.sink(path, force=force) as sink:
             record.write(model, sink)
-        report.files, report.nbytes = [str(file) for file in sink.files], sink.nbytes
+        report.files, report.nbytes = tuple(str(file) for file in sink.files), sink.nbytes
     _describe(model, report)
     report.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return report
