@@ -282,8 +282,10 @@ def _slice_axes(node: Node) -> list[int] | None:
 
 def _slice_remap(node: Node, inputs: Operands, perm: Perm, build: Builder) -> Remapped:
     axes = [perm.index(axis) for axis in _axes(_slice_axes(node) or [], len(perm))]
-    if node.attr("starts") is not None:
-        return inputs, {**node.attributes, "axes": tuple(axes)}
+    if node.attr("starts") is not None:  # where the axes must rise
+        rows = sorted(zip(axes, node.attr("starts"), node.attr("ends"), strict=True))
+        names = ("axes", "starts", "ends")
+        return inputs, {**node.attributes, **dict(zip(names, zip(*rows, strict=True), strict=True))}
     return _rewritten(node, inputs, "axes", 3, axes, build)
 
 
