@@ -154,6 +154,23 @@ def test_weights_are_viewed_without_being_read(op, operands, attributes, functio
     np.testing.assert_array_equal(result.tensor.numpy(), function(stored.numpy()))
 
 
+@pytest.mark.parametrize(
+    ("op", "attributes", "expected"),
+    [
+        ("Squeeze", {"axes": (1,)}, [[3, 4]]),
+        ("Unsqueeze", {"axes": (0,)}, [[[[3, 4]]]]),
+        ("ReduceProd", {"axes": (2,), "keepdims": 0}, [[12]]),
+        ("Slice", {"starts": (1,), "ends": (2,), "axes": (2,)}, [[[4]]]),
+    ],
+)
+def test_attributes_of_old_opsets(op, attributes, expected):
+    build = Builder(opset=9)
+    assert build.op(op, build.constant([[[3, 4]]]), **attributes).array().tolist() == expected
+    if "queeze" in op:
+        weight = build.weight(ArrayTensor(np.float32([[[3, 4]]])), "w")
+        assert build.op(op, weight, **attributes).tensor.numpy().tolist() == expected
+
+
 def test_what_changes_nothing_is_no_node():
     build = Builder()
     x = build.input("x", FLOAT32, (N, 4))

@@ -122,6 +122,23 @@ def test_ranks_are_known_where_sizes_are_computed(op, vectors, rank):
     assert build.op(op, x, *bounds, **({"keepdims": 0} if op == "ReduceSum" else {})).rank == rank
 
 
+@pytest.mark.parametrize(
+    ("op", "attributes", "shape"),
+    [
+        ("Squeeze", {"axes": (1,)}, (N, 3)),
+        ("Unsqueeze", {"axes": (0, 4)}, (1, N, 1, 3, 1)),
+        ("ReduceSum", {"axes": (-1,), "keepdims": 0}, (N, 1)),
+        ("ReduceMax", {"axes": (0, 2)}, (1, 1, 1)),
+        ("Pad", {"pads": (0, 0, 1, 0, 0, 1)}, None),
+        ("Slice", {"starts": (0,), "ends": (2,), "axes": (2,)}, (N, 1, 2)),
+    ],
+)
+def test_attributes_of_old_opsets(op, attributes, shape):
+    build = Builder(opset=9)
+    result = build.op(op, build.input("x", FLOAT32, (N, 1, 3)), **attributes)
+    assert result.rank == 3 if shape is None else result.shape == shape
+
+
 def test_the_count_of_squeezed_axes_hangs_on_unknown_sizes():
     build = Builder()
     assert build.op("Squeeze", build.input("x", FLOAT32, (N, 1))).shape is None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from panmodel.dtypes import INT64, DType
 from panmodel.errors import CorruptError
 from panmodel.model import folding, inference
+from panmodel.model.content_rules import LIMIT
 from panmodel.model.graph import OPSET, Attribute, Graph, Node, Value
 from panmodel.model.symbolic import Dim, Shape, Size
 from panmodel.model.tensor import ArrayTensor, Tensor
@@ -84,7 +85,7 @@ class Builder:
         if key not in self._literals:
             tensor = ArrayTensor(array, dtype=dtype)
             name = self._unique("const")
-            content = array if array.size <= folding.LIMIT and not array.dtype.hasobject else None
+            content = array if array.size <= LIMIT and not array.dtype.hasobject else None
             self._literals[key] = Value(name, tensor.dtype, array.shape, tensor, content, literal=True)
         return self._literals[key]
 
