@@ -1,0 +1,62 @@
+"""What a model file says about itself, without weights being read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import panmodel as pm
+from panmodel.io.source import FileSource
+
+ROOT = Path(__file__).parents[1]
+CHECKPOINT = ROOT / "examples" / "digits" / "model.ckpt"
+
+
+@pytest.fixture(scope="module")
+def found():
+    return pm.inspect(CHECKPOINT)
+
+
+def test_weights_are_counted_without_slots(found):
+    weights = [tensor for tensor in found.tensors if not tensor.slot and tensor.dtype == "float32" and tensor.shape]
+    assert found.parameters == sum(tensor.nbytes // 4 for tensor in weights) == 8050
+    assert sum(tensor.slot for tensor in found.tensors) == 20
+    assert found.nbytes == sum(tensor.nbytes for tensor in found.tensors)
+
+
+def test_the_graph_and_the_training_state(found):
+    assert found.inputs == ["images:0 float32[?, 8, 8, 1]"]
+    assert [name.split()[0] for name in found.outputs] == ["probabilities:0"]
+    assert found.operators["Conv2D"] == 2
+    assert found.training["step"] == 600
+    assert found.training["slots"] == {"m": 10, "v": 10}
+    assert found.metadata["version"] == "1.15.5"
+
+
+def test_everything_is_plain_json(found):
+    plain = json.loads(json.dumps(found.to_json(), default=str))
+    assert plain["tensors"][0].keys() == {"name", "dtype", "shape", "bytes", "slot"}
+
+
+def test_every_dialect(tmp_path):
+    for name, dialect in (("a.onnx", "onnx"), ("a.pb", "tensorflow"), ("a.py", "torch")):
+        pm.convert(CHECKPOINT, tmp_path / name)
+        found = pm.inspect(tmp_path / name)
+        assert found.dialect == dialect
+        assert [each.split()[0] for each in found.inputs] == ["images:0"]
+        assert [each.split()[0] for each in found.outputs] == ["probabilities:0"]
+
+
+def test_weights_are_not_read(tmp_path, monkeypatch):
+    pm.convert(CHECKPOINT, tmp_path / "a.safetensors")
+    taken = []
+    readinto = FileSource.readinto
+
+    def counting(self, offset, buffer):
+        taken.append(len(buffer))
+        return readinto(self, offset, buffer)
+
+    monkeypatch.setattr(FileSource, "readinto", counting)
+    found = pm.inspect(tmp_path / "a.safetensors")
+    assert found.dialect is None
+    assert sum(taken) < found.nbytes / 2
