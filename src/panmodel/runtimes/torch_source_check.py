@@ -12,40 +12,46 @@ BUILTINS = ("int", "float", "bool", "tuple", "list", "range", "len", "max", "min
 
 _IMPORTS = ("import math", "import torch", "import torch.nn.functional as F", "from torch import nn")
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Names in `torch`, `nn` and `F` (any depth would reach loading, saving and compiling).
-_TORCH = frozenset(
-    """abs acos acosh add amax amin any all arange argmax argmin asin asinh atan atanh bool bfloat16 broadcast_shapes cat
-    ceil celu chunk clamp complex64 complex128 cos cosh cumsum det div einsum erf exp eye float16 float32 float64
-    float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu floor fmod full gather iinfo inf int8 int16
-    int32 int64 isinf isnan isneginf isposinf lerp log logsumexp matmul maximum mean minimum nan nonzero ones ones_like
-    pow prod relu remainder round rsqrt sigmoid sign sin sinh softmax split sqrt square stack sum sym_max sym_min tan tanh
-    tensor topk tril triu uint8 uint16 uint32 uint64 where zeros zeros_like""".split()
-)
-_NN = frozenset(
-    """Module Parameter Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear BatchNorm1d BatchNorm2d
-    BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d LayerNorm Embedding PReLU""".split()
-)
-_F = frozenset(
-    """avg_pool1d avg_pool2d avg_pool3d batch_norm celu conv1d conv2d conv3d conv_transpose1d conv_transpose2d
-    conv_transpose3d dropout elu gelu hardsigmoid hardswish instance_norm interpolate layer_norm leaky_relu linear
-    local_response_norm log_softmax max_pool1d max_pool2d max_pool3d mish normalize one_hot pad pixel_shuffle
-    pixel_unshuffle prelu relu relu6 selu softmax softplus softsign threshold""".split()
-)
+_TORCH = _words("""
+    abs acos acosh add amax amin any all arange argmax argmin asin asinh atan atanh bool bfloat16
+    broadcast_shapes cat ceil celu chunk clamp complex64 complex128 cos cosh cumsum det div einsum erf exp eye
+    float16 float32 float64 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu floor fmod
+    full gather iinfo inf int8 int16 int32 int64 isinf isnan isneginf isposinf lerp log logsumexp matmul maximum
+    mean minimum nan nonzero ones ones_like pow prod relu remainder round rsqrt sigmoid sign sin sinh softmax
+    sort split sqrt square stack sum sym_max sym_min tan tanh tensor topk tril triu uint8 uint16 uint32 uint64
+    where zeros zeros_like
+""")
+_NN = _words("""
+    Module Parameter Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear BatchNorm1d
+    BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d LayerNorm Embedding PReLU
+""")
+_F = _words("""
+    avg_pool1d avg_pool2d avg_pool3d batch_norm celu conv1d conv2d conv3d conv_transpose1d conv_transpose2d
+    conv_transpose3d dropout elu gelu hardsigmoid hardswish instance_norm interpolate layer_norm leaky_relu
+    linear local_response_norm log_softmax max_pool1d max_pool2d max_pool3d mish normalize one_hot pad
+    pixel_shuffle pixel_unshuffle prelu relu relu6 selu softmax softplus softsign threshold
+""")
 _MATH = frozenset(("prod",))
 
 #: Methods and attributes of tensors, shapes and types.
-_MEMBERS = frozenset(
-    """abs all amax amin any append argmax argmin bool ceil clamp cumsum device dim double dtype exp expand flatten flip
-    float floor gather half index_put index_select int item log logsumexp long max mean min movedim norm numel permute pow
-    prod register_buffer repeat reshape scatter scatter_reduce shape sign size sqrt square squeeze sum t to tolist transpose
-    tril triu trunc unbind unflatten unsqueeze""".split()
-)
+_MEMBERS = _words("""
+    abs all amax amin any append argmax argmin bool ceil clamp cumsum device dim double dtype exp expand flatten
+    flip float floor gather half index_put index_select int item log logsumexp long max mean min movedim narrow
+    norm numel permute pow prod register_buffer repeat reshape scatter scatter_reduce shape sign size sqrt
+    square squeeze sum t to tolist transpose tril triu trunc unbind unflatten unsqueeze
+""")
 _ROOTS = {"torch": _TORCH, "nn": _NN, "F": _F, "math": _MATH}
 
 _EXPRESSIONS = (
     ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call, ast.Constant, ast.Attribute, ast.Subscript, ast.Name,
-    ast.List, ast.Tuple, ast.Slice, ast.Starred, ast.IfExp, ast.keyword, ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
-    ast.expr_context, ast.arguments, ast.arg,
+    ast.List, ast.Tuple, ast.Slice, ast.Starred, ast.IfExp, ast.keyword, ast.operator, ast.unaryop, ast.boolop,
+    ast.cmpop, ast.expr_context, ast.arguments, ast.arg,
 )  # fmt: skip
 _STATEMENTS = (ast.Assign, ast.AugAssign, ast.Return, ast.Expr, ast.For, ast.If)
 
@@ -100,7 +106,7 @@ class _Check:
                 self._refuse(inner, f"a statement ({type(inner).__name__}) in the body of a class")
 
     def _function(self, node: ast.FunctionDef, *, methods: bool) -> None:
-        if node.decorator_list or node.returns or node.args.vararg and methods or node.args.kwarg:
+        if node.decorator_list or node.returns or (node.args.vararg and methods) or node.args.kwarg:
             self._refuse(node, f"function {node.name} with a decorator or annotation")
         if (methods and node.name not in ("__init__", "forward")) or (not methods and node.name.startswith("_")):
             self._refuse(node, f"function {node.name}")

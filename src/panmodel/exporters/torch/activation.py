@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from panmodel.errors import UnsupportedError
 from panmodel.exporters.torch.emitter import Emitter
 from panmodel.exporters.torch.literals import float32
 from panmodel.exporters.torch.registry import Expr, exporter_op, renamed
@@ -86,7 +87,8 @@ def leaky_relu(node: Node, emit: Emitter) -> Expr:
 def prelu(node: Node, emit: Emitter) -> Expr:
     """A layer where there is one slope for all, or one per channel; else the formula."""
     x, slope = node.inputs[0], node.inputs[1]
-    assert x is not None and slope is not None
+    assert x is not None
+    assert slope is not None
     if emit.is_weight(slope) and slope.tensor is not None and x.rank is not None and x.rank >= 2:
         shape = (1,) * (x.rank - len(slope.tensor.shape)) + slope.tensor.shape
         if len(shape) == x.rank and all(size == 1 for axis, size in enumerate(shape) if axis != 1):
@@ -155,7 +157,9 @@ def dropout(node: Node, emit: Emitter) -> Expr:
 def dropout_by_operand(node: Node, emit: Emitter) -> Expr:
     """Likewise; the ratio is an operand."""
     ratio = emit.floats(node.operand(1)) if node.operand(1) is not None else (0.5,)
-    return _dropout(node, emit, ratio[0] if ratio else 0.5)
+    if ratio is None or (node.operand(2) is not None and emit.number(node.operand(2)) != "False"):
+        raise UnsupportedError("Dropout whose ratio or mode is computed, or that is always active")
+    return _dropout(node, emit, ratio[0])
 
 
 def _dropout(node: Node, emit: Emitter, ratio: float) -> Expr:

@@ -67,13 +67,13 @@ def add(node: Node, emit: Emitter) -> Expr:
 
 @exporter_op("Sub")
 def sub(node: Node, emit: Emitter) -> Expr:
-    """x - y."""
+    """X - y."""
     return _binary(node, emit, "-")
 
 
 @exporter_op("Mul")
 def mul(node: Node, emit: Emitter) -> Expr:
-    """x * y; a square of itself."""
+    """X * y; a square of itself."""
     if node.inputs[0] is node.inputs[1]:
         return f"{emit(node.inputs[0])}.square()"
     return _binary(node, emit, "*")
@@ -105,9 +105,10 @@ def mod(node: Node, emit: Emitter) -> Expr:
 def pow_(node: Node, emit: Emitter) -> Expr:
     """The result has the type of the base, whatever that of the exponent."""
     x, y = node.inputs[0], node.inputs[1]
-    assert x is not None and y is not None
+    assert x is not None
+    assert y is not None
     number = emit.number(y)
-    if number is not None and y.rank == 0 or (number is not None and x.rank):
+    if (number is not None and y.rank == 0) or (number is not None and x.rank):
         if x.dtype is not None and x.dtype.is_float:
             return _power(emit(x), float(number)) if number.lstrip("-")[:1].isdigit() else f"{emit(x)}.pow({number})"
         if y.dtype is not None and y.dtype.is_integer:

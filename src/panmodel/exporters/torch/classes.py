@@ -47,7 +47,10 @@ class Class:
     def constructor(self, index: int) -> ast.expr:
         """How the scope of that draft is created."""
         numbers = [vector[index] for vector in self._names]
-        text = [str(n) if place < 2 else f"{name}={n}" for place, (n, name) in enumerate(zip(numbers, self.arguments, strict=True))]
+        text = [
+            str(n) if place < 2 else f"{name}={n}"
+            for place, (n, name) in enumerate(zip(numbers, self.arguments, strict=True))
+        ]
         return ast.parse(f"{self.name}({', '.join(text)})", mode="eval").body
 
     def name_arguments(self) -> None:
@@ -71,9 +74,11 @@ class Class:
         if creations:
             head = f"def __init__({', '.join(['self', *self.arguments])}):"
             body += [f"    {head}", "        super().__init__()", *creations, ""]
-        body += lines("def ", _signature("forward", first.arguments), 4, ":") if len(first.arguments) > 9 else [
-            f"    def forward({', '.join(['self', *first.arguments])}):"
-        ]
+        body += (
+            lines("def ", _signature("forward", first.arguments), 4, ":")
+            if len(first.arguments) > 9
+            else [f"    def forward({', '.join(['self', *first.arguments])}):"]
+        )
         for index, (name, tree, comment) in enumerate(first.body):
             same = all(written.body[index][2] == comment for written in self.drafts)
             body += _commented(lines(f"{name} = " if name else "return ", tree, 8), comment if same else "")
@@ -133,7 +138,7 @@ class _Replacement(ast.NodeTransformer):
     def __init__(self, replaced: dict[int, ast.expr]) -> None:
         self._replaced = replaced
 
-    def visit_Constant(self, node: ast.Constant) -> ast.expr:  # noqa: N802 (the visitor's own naming)
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
         return self._replaced.get(id(node), node)
 
 
@@ -235,7 +240,9 @@ def _common_name(group: Sequence[Draft], taken: set[str]) -> str:
     labels = [written.scope.label for written in group]
     label = labels[0] if len(set(labels)) == 1 and len(group) == 1 else re.sub(r"[_\d]+$", "", labels[0])
     label = label if label[:1].isalpha() else f"block_{label}"
-    return class_name("".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9A-Za-z]+", label)), "Block", taken)
+    return class_name(
+        "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9A-Za-z]+", label)), "Block", taken
+    )
 
 
 def _origin(group: Sequence[Draft]) -> list[str]:
@@ -243,4 +250,8 @@ def _origin(group: Sequence[Draft]) -> list[str]:
     paths = [quoted("/".join(written.scope.path)) for written in group]
     shown = ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
     text = f"{shown} of the original."
-    return [text if len(text) <= WIDTH - 12 else f"{paths[0]} of the original" + (f" and {len(paths) - 1} more." if len(paths) > 1 else ".")]
+    return [
+        text
+        if len(text) <= WIDTH - 12
+        else f"{paths[0]} of the original" + (f" and {len(paths) - 1} more." if len(paths) > 1 else ".")
+    ]

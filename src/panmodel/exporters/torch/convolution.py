@@ -27,7 +27,8 @@ def conv(node: Node, emit: Emitter) -> Expr:
         options["groups"] = groups
     operand = emit(x) if how.is_symmetric else how.padded(emit(x), emit)
     if _is_layer(w, b, emit):
-        assert w is not None and w.tensor is not None
+        assert w is not None
+        assert w.tensor is not None
         if b is None:
             options["bias"] = "False"
         shape = w.tensor.shape
@@ -57,7 +58,8 @@ def conv_transpose(node: Node, emit: Emitter) -> Expr:
     if set(how.dilations) != {1}:
         options["dilation"] = pair(how.dilations)
     if _is_layer(w, b, emit):
-        assert w is not None and w.tensor is not None
+        assert w is not None
+        assert w.tensor is not None
         if b is None:
             options["bias"] = "False"
         shape = w.tensor.shape

@@ -57,7 +57,9 @@ def range_(node: Node, emit: Emitter) -> Expr:
     if bounds[2] == "1":
         bounds = bounds[1:2] if bounds[0] == "0" else bounds[:2]
     dtype = node.output.dtype
-    kind = "" if dtype is INT64 and all("." not in bound or ".shape[" in bound for bound in bounds) else _kind(dtype, emit)
+    kind = (
+        "" if dtype is INT64 and all("." not in bound or ".shape[" in bound for bound in bounds) else _kind(dtype, emit)
+    )
     return f"torch.arange({', '.join(bounds)}{kind}{_device(emit)})"
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from panmodel.exporters.torch.dims import Dims
 from panmodel.exporters.torch.emitter import Emitted, Module, Parameter, Reference, Step
 from panmodel.exporters.torch.local_names import Locals
 from panmodel.exporters.torch.naming import attribute, components, snake
@@ -15,12 +16,27 @@ from panmodel.exporters.torch.text import code, substituted
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Shape
 
+#: Layers that are written around the call of another.
+_AROUND = ("norm", "prelu")
+#: Operators that bring an operand into the form that a layer takes.
+_PREPARING = frozenset(("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Pad", "Slice", "Cast", "Concat"))
+_NESTED = 4  # expressions in one line
 _INLINED = 72  # characters that an expression may grow to by taking in another
 
 
 @dataclass(eq=False)
 class Statement:
-    """One assignment of `forward`: the targets, an expression over placeholders, and whose result it is."""
+    """One assignment of `forward`.
+
+    Attributes:
+        targets: What it assigns; None for results that nobody needs.
+        tree: The expression, over placeholders.
+        label: What its result could be called.
+        shape: Shape of its result, if it is one; likewise that of its first operand.
+        nodes: How many expressions it nests.
+        calls: Whether it is the call of a class.
+        prepares: Whether it only brings its operand into another form.
+    """
 
     targets: tuple[Value | None, ...]
     tree: ast.expr
@@ -28,6 +44,8 @@ class Statement:
     shape: Shape = None
     operand: Shape = None
     nodes: int = 1
+    prepares: bool = False
+    calls: bool = False
 
 
 @dataclass(eq=False)
@@ -82,6 +100,7 @@ class Borders:
 
     def __init__(self, emitted: Emitted, root: Scope) -> None:
         self.emitted = emitted
+        self.dims = Dims(emitted.graph)
         self._outputs = set(emitted.graph.outputs.values())
         self.homes = self._find_homes(root)
         self._of: dict[Scope, Border] = {}
@@ -105,9 +124,9 @@ class Borders:
         read: dict[Value | Parameter, None] = {}
         for step in steps:
             for found in self.emitted.read(step.tree):
-                if isinstance(found, Value) and found not in made:
-                    read.setdefault(found)
-                elif isinstance(found, Parameter) and id(self.homes[found]) not in homes:
+                if (isinstance(found, Value) and found not in made) or (
+                    isinstance(found, Parameter) and id(self.homes[found]) not in homes
+                ):
                     read.setdefault(found)
         wanted = [
             value
@@ -140,7 +159,9 @@ class Borders:
         return {parameter: path[-1] for parameter, path in homes.items()}
 
 
-def draft(scope: Scope, borders: Borders, constructors: Mapping[Scope, ast.expr], inputs: Sequence[Value] | None) -> Draft:
+def draft(
+    scope: Scope, borders: Borders, constructors: Mapping[Scope, ast.expr], inputs: Sequence[Value] | None
+) -> Draft:
     """Write a scope.
 
     Args:
@@ -167,8 +188,8 @@ def draft(scope: Scope, borders: Borders, constructors: Mapping[Scope, ast.expr]
         tree = substituted(statement.tree, names.replacements | attributes)
         read = list(_names(statement.tree, emitted))
         targets = [None if value is None else _placeholder(value, emitted) for value in statement.targets]
-        name = names.assign(targets, statement.targets, statement.label, read, live)
-        comment = _comment(statement.shape) if statement.shape != statement.operand else ""
+        name = names.assign(targets, statement.targets, statement.label, read, live, telling=statement.calls)
+        comment = borders.dims.comment(statement.shape) if statement.shape != statement.operand else ""
         written.body.append((name, tree, comment))
     written.body.append(("", substituted(result, names.replacements | attributes), ""))
     _return_directly(written)
@@ -203,7 +224,7 @@ def _statements(scope: Scope, borders: Borders) -> Iterator[Statement]:
             first = next((value for value in item.node.inputs if value is not None and not value.is_constant), None)
             single = item.outputs[0] if len(item.outputs) == 1 else None
             shapes = (single.shape if single else None, first.shape if first else None)
-            yield Statement(item.outputs, item.tree, label, *shapes)
+            yield Statement(item.outputs, item.tree, label, *shapes, prepares=item.node.op in _PREPARING)
         else:
             border = borders.of(item)
             arguments = [ast.Name(_placeholder(value, emitted)) for value in border.inputs]
@@ -211,7 +232,7 @@ def _statements(scope: Scope, borders: Borders) -> Iterator[Statement]:
             first = next((value for value in border.inputs if isinstance(value, Value)), None)
             single = border.outputs[0] if len(border.outputs) == 1 else None
             shapes = (single.shape if single else None, first.shape if first else None)
-            yield Statement(border.outputs, tree, snake(item.label), *shapes)
+            yield Statement(border.outputs, tree, snake(item.label), *shapes, calls=True)
 
 
 def scope_placeholder(scope: Scope) -> str:
@@ -236,6 +257,7 @@ def _inlined(statements: list[Statement], result: ast.expr, emitted: Emitted) ->
             last = kept.pop()
             statement.tree = substituted(statement.tree, {moved: last.tree})
             statement.nodes += last.nodes
+            statement.prepares = False
             statement.operand = last.operand
         kept.append(statement)
     return kept
@@ -250,19 +272,30 @@ def _movable(last: Statement, into: Statement, counts: Mapping[str, int], emitte
     used = sum(found == name for found in _names(into.tree, emitted))
     if used != 1 or counts[name] != 1:
         return None
-    if not is_alias and (last.nodes + into.nodes > 3 or not _nests(last.tree, into.tree, name)):
+    if not is_alias and (last.nodes + into.nodes > _NESTED or not _nests(last.tree, into.tree, name)):
         return None
-    if not is_alias and _has_layer(last.tree, emitted) and _has_layer(into.tree, emitted):
+    if not is_alias and _has_layer(last.tree, emitted) and _has_layer(into.tree, emitted, lightly=True):
+        return None
+    if not is_alias and _has_layer(into.tree, emitted, lightly=True) and not last.prepares:
         return None
     return name if len(_shown(last.tree)) + len(_shown(into.tree)) <= _INLINED or is_alias else None
 
 
-def _has_layer(tree: ast.expr, emitted: Emitted) -> bool:
-    """Whether an expression calls a layer or a class: one of them is enough for a line."""
-    return any(
-        isinstance(node, ast.Name) and (node.id.startswith("_s") or isinstance(emitted.references.get(node.id), Module))
-        for node in ast.walk(tree)
-    )
+def _has_layer(tree: ast.expr, emitted: Emitted, *, lightly: bool = False) -> bool:
+    """Whether an expression calls a layer or a class: one of them is enough for a line.
+
+    Args:
+        tree: The expression.
+        emitted: What placeholders stand for.
+        lightly: Do not count normalizations and activations, which are written around another layer.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Name):
+            continue
+        found = emitted.references.get(node.id)
+        if node.id.startswith("_s") or (isinstance(found, Module) and not (lightly and found.kind in _AROUND)):
+            return True
+    return False
 
 
 def _shown(tree: ast.expr) -> str:
@@ -309,12 +342,12 @@ def _in_order(tree: ast.expr) -> list[ast.Name]:
     found: list[ast.Name] = []
 
     class Visitor(ast.NodeVisitor):
-        def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+        def visit_Call(self, node: ast.Call) -> None:
             for argument in (*node.args, *node.keywords):
                 self.visit(argument)
             self.visit(node.func)
 
-        def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+        def visit_Name(self, node: ast.Name) -> None:
             found.append(node)
 
     Visitor().visit(tree)
@@ -343,11 +376,3 @@ def _creation(
     zeros = f"torch.zeros({sizes}{kind})"
     text = f"nn.Parameter({zeros})" if found.trains else zeros
     return Creation(label, ast.parse(text, mode="eval").body, None if found.trains else True, found)
-
-
-def _comment(shape: Shape) -> str:
-    if shape is None:
-        return ""
-    sizes = [str(size) for size in shape]
-    shown = [size if re.fullmatch(r"[A-Za-z0-9_ +\-*/()]{1,16}", size) else "?" for size in sizes]
-    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"

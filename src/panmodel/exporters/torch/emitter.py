@@ -17,7 +17,7 @@ from panmodel.dtypes import DType
 from panmodel.errors import UnsupportedError, UnsupportedOperator, UnsupportedOperatorsError
 from panmodel.exporters.torch import literals
 from panmodel.exporters.torch.naming import layer_path
-from panmodel.exporters.torch.registry import Expr, handler_of
+from panmodel.exporters.torch.registry import handler_of
 from panmodel.exporters.torch.sizes import Sizes
 from panmodel.model.graph import Graph, Node, Value
 from panmodel.model.symbolic import Size
@@ -28,7 +28,7 @@ _STORED_ONLY = (dtypes.UINT16, dtypes.UINT32, dtypes.UINT64)
 #: Operators that PyTorch has for them, since they only move elements, and those that are exact in int64 modulo 2**64.
 _MOVES = frozenset(
     "Cast Concat ConstantOfShape Expand Flatten Gather GatherND Identity Reshape Shape Size Slice Split Squeeze Tile "
-    "Transpose Unsqueeze".split()
+    "Transpose Unsqueeze".split()  # noqa: SIM905 (a table of words)
 )
 _MODULAR = frozenset(("Add", "Sub", "Mul", "Neg", "Equal", "Where", "ReduceSum", "Sum", "Pad", "ScatterND"))
 
@@ -215,9 +215,7 @@ class Emitter:
 
     # Layers and functions
 
-    def module(
-        self, kind: str, constructor: str, options: Mapping[str, object], /, **state: Tensor | None
-    ) -> str:
+    def module(self, kind: str, constructor: str, options: Mapping[str, object], /, **state: Tensor | None) -> str:
         """The placeholder of a layer; the same weights under the same options are one layer.
 
         Args:

@@ -91,6 +91,13 @@ def gather_nd(x, indices, batch_dims):
     return found.reshape(*lead, *indices.shape[batch_dims:-1], *found.shape[2:])
 '''
 
+_TOP_K = '''
+def top_k(x, k, dim, largest=True):
+    """The k largest or smallest elements in order; of equal ones the first come first."""
+    values, indices = torch.sort(x, dim=dim, descending=largest, stable=True)
+    return values.narrow(dim, 0, k), indices.narrow(dim, 0, k)
+'''
+
 #: Name → definition.
 DEFINITIONS = {
     "pad_same": _PAD_SAME,
@@ -100,6 +107,7 @@ DEFINITIONS = {
     "every": _STRIDED,
     "one_hot": _ONE_HOT,
     "pad_by_index": _REFLECT,
+    "top_k": _TOP_K,
     "arg_last": _INDEXED_LAST,
     "gather_nd": _GATHER_ND,
 }

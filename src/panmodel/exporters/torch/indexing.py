@@ -72,8 +72,14 @@ def _reversed(text: str, x: Value | None, axis: int, bounds: tuple[str, str, int
     """With a negative step: the whole axis flipped, or a function that counts."""
     start, end, step = bounds
     size = x.shape[axis] if x is not None and x.shape is not None else None
-    last = start == "-1" or (start.isdigit() and (int(start) >= _FAR or (isinstance(size, int) and int(start) >= size - 1)))
-    first = end.startswith("-") and end[1:].isdigit() and (int(end) <= -_FAR or (isinstance(size, int) and int(end) < -size))
+    last = start == "-1" or (
+        start.isdigit() and (int(start) >= _FAR or (isinstance(size, int) and int(start) >= size - 1))
+    )
+    first = (
+        end.startswith("-")
+        and end[1:].isdigit()
+        and (int(end) <= -_FAR or (isinstance(size, int) and int(end) < -size))
+    )
     if last and first:
         flipped = f"{text}.flip({axis})"
         return flipped if step == -1 else f"{flipped}[{':, ' * axis}::{-step}]"
@@ -84,7 +90,8 @@ def _reversed(text: str, x: Value | None, axis: int, bounds: tuple[str, str, int
 def gather(node: Node, emit: Emitter) -> Expr:
     """An embedding where rows of weights are looked up, an index where it is known, else indexing by a tensor."""
     x, indices, axis = node.inputs[0], node.inputs[1], node.attr("axis", 0)
-    assert x is not None and indices is not None
+    assert x is not None
+    assert indices is not None
     if axis == 0 and emit.is_weight(x, 2) and x.tensor is not None and not x.literal and not indices.is_constant:
         rows, columns = x.tensor.shape
         return f"{emit.module('embedding', f'nn.Embedding({rows}, {columns}', {}, weight=x.tensor)}({emit(indices)})"
@@ -169,7 +176,8 @@ def non_zero(node: Node, emit: Emitter) -> Expr:
 def one_hot(node: Node, emit: Emitter) -> Expr:
     """Off and on from one operand of two elements."""
     indices, depth, values = node.inputs
-    assert indices is not None and values is not None
+    assert indices is not None
+    assert values is not None
     count = emit.sizes(depth)
     size = count[0] if count else f"int({emit(depth)}.item())"
     numbers = emit.floats(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panmodel.errors import UnsupportedError
 from panmodel.model.tensor import Tensor
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def number(scalar: np.generic) -> str:
+def number(scalar: Any) -> str:
     """A number of a tensor as a Python literal; a float as short as its own type allows."""
     import numpy as np
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from panmodel.exporters.torch.emitter import Parameter
 from panmodel.exporters.torch.naming import components, local
 from panmodel.model.graph import Value
 
-_ANONYMOUS = frozenset(("placeholder", "input", "inputs", "x", "image", "images", "input_1", "data", "features", "fingerprint_input"))
+#: Names of a single input that say nothing; it is called x then.
+_PLAIN = ("x", "y", "z")
+_ANONYMOUS = re.compile(r"(x|data|inputs?|placeholder|image|images|features|iteratorgetnext)(_\d+)?")
 
 
 class Locals:
@@ -47,6 +50,8 @@ class Locals:
         label: str,
         read: Sequence[str],
         live: set[str],
+        *,
+        telling: bool = False,
     ) -> str:
         """Name the results of a statement.
 
@@ -56,6 +61,7 @@ class Locals:
             label: What they could be called.
             read: Placeholders that the statement reads.
             live: Placeholders that are read afterwards.
+            telling: The label says more than a plain letter.
 
         Returns:
             The target of the assignment.
@@ -67,7 +73,7 @@ class Locals:
                 names.append("_")
                 continue
             name = self._reused(value, read, busy) if len(values) == 1 else None
-            name = name or self._fresh(value, label, busy)
+            name = name or self._fresh(value, label, busy, telling=telling)
             busy.add(name)
             self._name[placeholder], self._values[placeholder] = name, value
             names.append(name)
@@ -77,15 +83,16 @@ class Locals:
         """The name of an operand that is not needed any more and is of the same kind."""
         for placeholder in read:
             name, before = self._name.get(placeholder), self._values.get(placeholder)
-            if name is not None and before is not None and name not in busy and name not in self._kept:
-                if before.dtype is value.dtype:
-                    return name
+            if name in _PLAIN and name not in busy and before is not None and before.dtype is value.dtype:
+                return name
         return None
 
-    def _fresh(self, value: Value, label: str, busy: set[str]) -> str:
+    def _fresh(self, value: Value, label: str, busy: set[str], *, telling: bool) -> str:
         is_float = value.dtype is None or value.dtype.is_float
-        if is_float and "x" not in busy:
-            return "x"
+        if is_float:
+            for name in _PLAIN[:1] if telling else _PLAIN:
+                if name not in busy and name not in self._kept:
+                    return name
         return local(label, "y", busy | self._kept)
 
 
@@ -94,7 +101,7 @@ def _argument(value: Value | Parameter, *, single: bool, is_model: bool) -> str:
         return (components(value.value.name) or ("weight",))[-1]
     own = "_".join(components(value.name))
     if is_model:
-        return "x" if single and own.lower() in _ANONYMOUS else own
+        return "x" if single and _ANONYMOUS.fullmatch(own.lower()) else own
     if value.dtype is not None and value.dtype.kind == "b":
         return "mask"
     if value.dtype is not None and value.dtype.is_integer:

@@ -12,7 +12,7 @@ _LOGIC = {"And": "&", "Or": "|", "Xor": "^"}
 
 @exporter_op(*_COMPARISONS)
 def compare(node: Node, emit: Emitter) -> Expr:
-    """x < y and the like."""
+    """X < y and the like."""
     x, y = node.inputs[0], node.inputs[1]
     if emit.number(x) is not None and emit.number(y) is None:
         mirrored = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -33,8 +33,10 @@ def negation(node: Node, emit: Emitter) -> Expr:
     x = node.inputs[0]
     if x is not None and x.node is not None and x.node.op == "Equal" and len(emit.uses.get(x, ())) == 1:
         left, right = x.node.inputs[0], x.node.inputs[1]
-        if not any(value is not None and value.dtype is not None and value.dtype.name in ("uint16", "uint32", "uint64")
-                   for value in (left, right)):
+        if not any(
+            value is not None and value.dtype is not None and value.dtype.name in ("uint16", "uint32", "uint64")
+            for value in (left, right)
+        ):
             return f"{emit(left)} != {emit.scalar(right, left)}"
     return f"~{emit(x)}"
 

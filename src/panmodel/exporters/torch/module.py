@@ -1,4 +1,4 @@
-"""The whole file: a header that says what it is, the functions it needs, the classes, and the names of its parameters."""
+"""The whole file: a header, the functions that it needs, the classes, and the names of its parameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from panmodel.exporters.torch.classes import Class, classes
+from panmodel.exporters.torch.dims import Dims
 from panmodel.exporters.torch.drafts import Borders, Creation
 from panmodel.exporters.torch.emitter import Emitter, Module, Parameter
 from panmodel.exporters.torch.functions import DEFINITIONS
@@ -114,19 +115,17 @@ def _functions(names: dict[str, None]) -> list[str]:
 
 def _signature(graph: Graph, model: Class) -> list[str]:
     """What the model takes and gives, with the original names."""
-    lines = ["The model.", "", "Takes:"]
+    dims = Dims(graph)
+    lines = [f"{model.name} as it stood in the original.", "", "Takes:"]
     for argument, value in zip(model.drafts[0].arguments, graph.inputs, strict=True):
-        lines.append(f"    {argument}: {_kind(value)}, {quoted(value.name)} of the original.")
+        lines.append(f"    {argument}: {_kind(value, dims)}; {quoted(value.name)} in the original")
     lines += ["", "Gives:"]
-    lines += [f"    {_kind(value)}, {quoted(name)} of the original." for name, value in graph.outputs.items()]
+    lines += [f"    {_kind(value, dims)}; {quoted(name)} in the original" for name, value in graph.outputs.items()]
     return lines
 
 
-def _kind(value: Value) -> str:
-    shape = "of any shape"
-    if value.shape is not None:
-        shape = quoted("(" + ", ".join(map(str, value.shape)) + ("," if len(value.shape) == 1 else "") + ")")
-    return f"{value.dtype or 'a tensor'} {shape}"
+def _kind(value: Value, dims: Dims) -> str:
+    return f"{value.dtype or 'a tensor'} {dims.comment(value.shape) or 'of any shape'}"
 
 
 # The state

@@ -11,18 +11,26 @@ import keyword
 import re
 from collections.abc import Iterable
 
+from panmodel.exporters.torch.functions import DEFINITIONS
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Public attributes of nn.Module, which a submodule of the same name would hide.
-MODULE_ATTRIBUTES = frozenset(
-    """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
-    extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia
-    named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer
-    register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
-    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
-    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory
-    state_dict to to_empty train training type xpu zero_grad""".split()
-)
+MODULE_ATTRIBUTES = _words("""
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
+    dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu
+    load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters
+    register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
+    register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+    register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
+    register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to
+    to_empty train training type xpu zero_grad
+""")
 _KEYWORDS = frozenset(keyword.kwlist) | frozenset(keyword.softkwlist)
-_RESERVED = _KEYWORDS | frozenset(dir(builtins)) | {"self", "torch", "nn", "F"}
+_RESERVED = _KEYWORDS | frozenset(dir(builtins)) | {"self", "torch", "nn", "F", "math", *DEFINITIONS}
 _LENGTH = 40  # characters of an identifier, before numbers are appended
 
 #: What a variable is called by its role in a layer, which the layer itself is not named after.

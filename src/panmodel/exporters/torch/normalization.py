@@ -48,7 +48,8 @@ def layer_norm(node: Node, emit: Emitter) -> Expr:
         raise UnsupportedError("mean and deviation as further outputs")
     options: dict[str, object] = {} if eps == "1e-05" else {"eps": eps}
     if emit.is_weight(scale, rank - axis) and (bias is None or emit.is_weight(bias, rank - axis)):
-        assert scale is not None and scale.tensor is not None
+        assert scale is not None
+        assert scale.tensor is not None
         shape = scale.tensor.shape
         if bias is None:
             options["bias"] = "False"
@@ -66,7 +67,9 @@ def instance_norm(node: Node, emit: Emitter) -> Expr:
     x, scale, bias = node.inputs[0], node.inputs[1], node.inputs[2]
     eps = float32(node.attr("epsilon", 1e-5))
     if x is not None and x.rank in (3, 4, 5) and emit.is_weight(scale, 1) and emit.is_weight(bias, 1):
-        assert scale is not None and scale.tensor is not None and bias is not None
+        assert scale is not None
+        assert scale.tensor is not None
+        assert bias is not None
         options: dict[str, object] = {"affine": "True"} if eps == "1e-05" else {"eps": eps, "affine": "True"}
         head = f"nn.InstanceNorm{x.rank - 2}d({scale.tensor.shape[0]}"
         return f"{emit.module('norm', head, options, weight=scale.tensor, bias=bias.tensor)}({emit(x)})"

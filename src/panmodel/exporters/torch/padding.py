@@ -47,7 +47,8 @@ def _padded(node: Node, emit: Emitter, pads: list[str], axes: list[int], value: 
     if mode == "constant":
         return _constant(x, emit, per_axis, value)
     if mode in ("reflect", "edge") and _is_spatial(x, per_axis, mode):
-        assert x is not None and x.rank is not None
+        assert x is not None
+        assert x.rank is not None
         order = _innermost_first(per_axis, min(per_axis), x.rank)
         return f'F.pad({emit(x)}, ({", ".join(order)}), mode="{"reflect" if mode == "reflect" else "replicate"}")'
     text = emit(x)

@@ -25,8 +25,9 @@ def max_pool(node: Node, emit: Emitter) -> Expr:
         if any(how.before):
             options["padding"] = pair(how.before)
     else:
-        is_float = x is None or x.dtype is None or x.dtype.is_float
-        operand = how.padded(operand, emit, "-torch.inf" if is_float else f"torch.iinfo({emit.dtype(x.dtype)}).min")
+        dtype = x.dtype if x is not None else None
+        is_float = dtype is None or dtype.is_float
+        operand = how.padded(operand, emit, "-torch.inf" if is_float else f"torch.iinfo({emit.dtype(dtype)}).min")
     return f"F.max_pool{rank}d({operand}, {pair(how.kernel)}{_keywords(options)})"
 
 
@@ -85,9 +86,7 @@ def global_pool(node: Node, emit: Emitter) -> Expr:
 def lrn(node: Node, emit: Emitter) -> Expr:
     """An even window leans to the other side in PyTorch."""
     size = node.attr("size")
-    numbers = [
-        float32(node.attr(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
-    ]
+    numbers = [float32(node.attr(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))]
     x = emit(node.inputs[0])
     options = ", ".join([str(size), *numbers])
     if size % 2:

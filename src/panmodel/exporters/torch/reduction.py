@@ -110,11 +110,7 @@ def top_k(node: Node, emit: Emitter) -> Expr:
     k = emit.sizes(node.inputs[1])
     if not k:
         raise UnsupportedError("the number of elements of TopK is computed at run time")
-    arguments = [emit(node.inputs[0]), k[0]]
-    if node.attr("axis", -1) != -1:
-        arguments.append(f"dim={node.attr('axis')}")
+    arguments = [emit(node.inputs[0]), k[0], str(node.attr("axis", -1))]
     if not node.attr("largest", 1):
         arguments.append("largest=False")
-    if not node.attr("sorted", 1):
-        arguments.append("sorted=False")
-    return f"torch.topk({', '.join(arguments)})"
+    return f"{emit.function('top_k')}({', '.join(arguments)})"

@@ -5,8 +5,8 @@
 
     renamed({"Relu": "F.relu", "Exp": "torch.exp"})          # one row for an operator that only has another name
 
-A handler returns Python: the text of one expression, in which operands stand as the placeholders that `emit(value)`
-gives. Of several handlers of one operator the newest serves whose `since` is not above the graph's opset. What a handler
+A handler returns Python: the text of one expression, in which operands stand as the placeholders of `emit(value)`.
+Of several handlers of one operator the newest serves whose `since` is not above the graph's opset. What a handler
 cannot write it refuses with `UnsupportedError("reason")`: all refusals of a graph are reported together.
 """
 

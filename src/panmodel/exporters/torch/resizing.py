@@ -30,6 +30,14 @@ class _Axis:
     scale: float | None
     sizes: tuple[Size | None, Size | None]
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether old size times scale is no whole number, so that the scale says more than the sizes."""
+        old = self.sizes[0]
+        if self.scale is None or float(self.scale).is_integer():
+            return False
+        return not isinstance(old, int) or abs(old * self.scale - round(old * self.scale)) > 1e-6
+
 
 @exporter_op("Resize", since=11)
 def resize(node: Node, emit: Emitter) -> Expr:
@@ -46,8 +54,10 @@ def resize(node: Node, emit: Emitter) -> Expr:
     axes = _axes(node, emit, rank)
     if not axes:
         return emit(x)
+    if coordinates == "align_corners" and any(axis.is_cut for axis in axes):
+        raise UnsupportedError("Resize by a scale that gives no whole size, with align_corners")
     options = _interpolation(mode, coordinates, nearest, axes)
-    if options is not None and [axis.axis for axis in axes][0] >= 2 and rank <= 5:
+    if options is not None and axes[0].axis >= 2 and rank <= 5:
         return _interpolated(emit(x), axes, rank, options)
     if mode not in ("nearest", "linear"):
         raise UnsupportedError(f"Resize {mode} with {coordinates} coordinates")
@@ -68,7 +78,8 @@ def _text(value: object) -> str:
 def _axes(node: Node, emit: Emitter, rank: int) -> list[_Axis]:
     """The axes that change their size."""
     x, result = node.inputs[0], node.output.shape
-    assert x is not None and x.shape is not None
+    assert x is not None
+    assert x.shape is not None
     which = [axis % rank for axis in node.attr("axes") or range(rank)]
     scales = emit.floats(node.operand(2)) if node.operand(2) is not None else None
     sizes = emit.sizes(node.operand(3)) if node.operand(3) is not None else None
@@ -80,7 +91,10 @@ def _axes(node: Node, emit: Emitter, rank: int) -> list[_Axis]:
         known = x.shape[axis]
         if scales:
             scale: float | None = scales[index]
-            new = str(int(known * scale)) if isinstance(known, int) else f"int({old} * {_number(scales[index])})"
+            factor = scales[index]
+            new = (
+                str(int(known * factor + 1e-9)) if isinstance(known, int) else f"int({old} * {_number(scales[index])})"
+            )
         else:
             assert sizes is not None
             new = sizes[index]
@@ -104,9 +118,13 @@ def _interpolation(mode: str, coordinates: str, nearest: str, axes: list[_Axis])
         return None
     if mode == "linear" and len(axes) <= 2:
         name = {"half_pixel": "False", "pytorch_half_pixel": "False", "align_corners": "True"}.get(coordinates)
+        if coordinates == "pytorch_half_pixel" and any(axis.new == "1" for axis in axes):
+            return None
         return {"mode": "linear", "align_corners": name} if name else None
     if mode == "cubic":
         name = {"half_pixel": "False", "align_corners": "True"}.get(coordinates)
+        if len(axes) > 2:
+            return None
         return {"mode": '"bicubic"', "align_corners": name} if name else None
     return None
 
@@ -123,6 +141,8 @@ def _interpolated(x: str, axes: list[_Axis], rank: int, options: dict[str, str])
         options = {}
     if len(set(scales)) == 1 and scales[0] is not None and float(scales[0]).is_integer():
         target = f"scale_factor={int(scales[0])}"
+    elif any(axis.is_cut for axis in axes):
+        target = f"scale_factor=({', '.join(_number(scale or 1.0) for scale in scales)}{',' if rank == 3 else ''})"
     else:
         sizes = [by_axis[axis].new if axis in by_axis else f"{x}.shape[{axis}]" for axis in range(2, rank)]
         target = f"size=({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"

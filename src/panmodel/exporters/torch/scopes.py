@@ -167,7 +167,7 @@ def _draw_in(scope: Scope, links: _Links, layers: Mapping[Step, Module], order: 
 
 def _open_cycles(scope: Scope, links: _Links, order: Mapping[Step, int]) -> None:
     """Children that cannot be one call each are opened until those that are left can."""
-    while (stuck := _stuck(scope, links, order)):
+    while stuck := _stuck(scope, links, order):
         scope.open(min(stuck, key=lambda child: len(child.all_steps())))
     for child in scope.children:
         _open_cycles(child, links, order)
@@ -194,7 +194,9 @@ def _sorted(scope: Scope, links: _Links, order: Mapping[Step, int]) -> tuple[lis
     waits: dict[Item, set[Item]] = {item: set() for item in item_of.values()}
     for step, item in item_of.items():
         waits[item] |= {item_of[source] for source in links.sources[step] if source in item_of} - {item}
-    first = {item: min(order[step] for step in (item.all_steps() if isinstance(item, Scope) else [item])) for item in waits}
+    first = {
+        item: min(order[step] for step in (item.all_steps() if isinstance(item, Scope) else [item])) for item in waits
+    }
     followers: dict[Item, list[Item]] = {item: [] for item in waits}
     for item, sources in waits.items():
         for source in sources:

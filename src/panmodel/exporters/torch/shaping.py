@@ -22,7 +22,8 @@ def identity(node: Node, emit: Emitter) -> Expr:
 def reshape(node: Node, emit: Emitter) -> Expr:
     """`flatten` where trailing axes become one; -1 for the one size that only the run knows."""
     x, target = node.inputs[0], node.inputs[1]
-    assert x is not None and target is not None
+    assert x is not None
+    assert target is not None
     shape = node.output.shape
     if shape is None:
         sizes = None if node.attr("allowzero") else _kept(emit.sizes(target), x, emit)
@@ -36,7 +37,7 @@ def reshape(node: Node, emit: Emitter) -> Expr:
     else:
         found = [emit.size(size) for size in shape]
         if None in found:  # symbols that inference made up; the target tells
-            found = list(_kept(emit.sizes(target), x, emit) or [None])
+            found = [*(_kept(emit.sizes(target), x, emit) or (None,))]
         if None in found:
             return f"{emit(x)}.reshape({emit(target)}.tolist())"
         sizes = [text for text in found if text is not None]
@@ -222,6 +223,6 @@ def space_to_depth(node: Node, emit: Emitter) -> Expr:
     x, block = node.inputs[0], node.attr("blocksize")
     text = f"F.pixel_unshuffle({emit(x)}, {block})"
     channels = x.shape[1] if x is not None and x.shape is not None else None
-    if channels == 1:
+    if channels == 1 or node.attr("mode", "DCR") in ("CRD", b"CRD"):
         return text
     return f"{text}.unflatten(1, (-1, {block * block})).transpose(1, 2).flatten(1, 2)"

@@ -16,7 +16,7 @@ class Sizes:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._position = {value: -1 for value in graph.inputs}
+        self._position = dict.fromkeys(graph.inputs, -1)
         for index, node in enumerate(graph.nodes):
             self._position.update(dict.fromkeys(node.outputs, index))
         self._places: dict[Dim, list[tuple[Value, int]]] = {}
@@ -54,7 +54,8 @@ class Sizes:
     def _place(self, size: Dim, node: Node) -> tuple[Value, int] | None:
         places = list(self._available(size, node))
         near = [place for place in places if place[0] in node.inputs]
-        return (near or places or [None])[0]
+        found = near or places
+        return found[0] if found else None
 
     def _available(self, size: Dim, node: Node) -> Iterator[tuple[Value, int]]:
         now = self._position.get(node.output, 0) if node.outputs else 0

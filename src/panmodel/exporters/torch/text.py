@@ -45,7 +45,7 @@ def lines(prefix: str, tree: ast.expr, indent: int, suffix: str = "") -> list[st
 def _opened(tree: ast.expr) -> tuple[str, list[ast.expr | ast.keyword], str] | None:
     """Brackets and what is in them, if the expression ends in brackets."""
     if isinstance(tree, ast.Call) and (tree.args or tree.keywords):
-        return f"{code(tree.func)}(", [*tree.args, *tree.keywords], ")"  # type: ignore[list-item]
+        return f"{code(tree.func)}(", [*tree.args, *tree.keywords], ")"
     if isinstance(tree, ast.List) and tree.elts:
         return "[", list(tree.elts), "]"
     if isinstance(tree, ast.Tuple) and tree.elts:
@@ -72,7 +72,7 @@ class _Substitution(ast.NodeTransformer):
     def __init__(self, replacements: dict[str, ast.expr]) -> None:
         self._replacements = replacements
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 (the visitor's own naming)
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         found = self._replacements.get(node.id)
         return node if found is None else clone(found)
 

@@ -46,7 +46,9 @@ class Window:
             arguments += [f"value={value}"] if value != "0.0" else []
             arguments += ["extra_first=True"] if self.dynamic == "lower" else []
             return f"{emit.function('pad_same')}({', '.join(arguments)})"
-        pads = [number for axis in reversed(range(len(self.kernel))) for number in (self.before[axis], self.after[axis])]
+        pads = [
+            number for axis in reversed(range(len(self.kernel))) for number in (self.before[axis], self.after[axis])
+        ]
         if not any(pads):
             return x
         return f"F.pad({x}, {tuple(pads)}" + (")" if value == "0.0" else f", value={value})")
