@@ -89,6 +89,12 @@ def test_reshapes_are_constant(before, sizes, target):
         assert result.shape == sizes
 
 
+def test_sizes_are_python_numbers():
+    build = Builder()
+    result = build.reshape(build.input("x", FLOAT32, (2, 6)), build.constant([3, 4]))
+    assert [type(size) for size in result.shape] == [int, int]
+
+
 def test_reshapes_to_what_is_computed():
     build = Builder()
     x, y = build.input("x", FLOAT32, (N, H)), build.input("y", FLOAT32, (H, N))

@@ -218,9 +218,10 @@ class Builder:
         Raises:
             CorruptError: Sizes are given of which two are symbolic and not those of `x` at the same place.
         """
-        sizes = tuple(shape.content.flat) if isinstance(shape, Value) and shape.content is not None else shape
-        if isinstance(sizes, Value):
-            return self.op("Reshape", x, sizes, allowzero=1)  # a 0 that turns up means 0
+        known = shape.content.flat if isinstance(shape, Value) and shape.content is not None else shape
+        if isinstance(known, Value):
+            return self.op("Reshape", x, known, allowzero=1)  # a 0 that turns up means 0
+        sizes = tuple(size if isinstance(size, Dim) else int(size) for size in known)
         if x.shape == tuple(sizes):
             return x
         if all(isinstance(size, int) for size in sizes) and 0 in sizes:
