@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from panmodel.errors import CorruptError
 from panmodel.model.graph import Graph
 from panmodel.passes import activation, batch_norm, duplicates, flatten, fold, fusion, layout, shapes, simplify
 
@@ -10,8 +11,20 @@ from panmodel.passes import activation, batch_norm, duplicates, flatten, fold, f
 ORDER = (shapes, simplify, duplicates, activation, batch_norm, layout, flatten, fusion, fold, simplify, duplicates)
 
 
+#: What a pass raises on operands and attributes that no operator has.
+_MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
+
+
 def optimize(graph: Graph) -> Graph:
-    """The graph in the form that a person would have written, computing the same."""
+    """The graph in the form that a person would have written, computing the same.
+
+    Raises:
+        CorruptError: Nodes contradict the operators that they name.
+    """
     for step in ORDER:
-        graph = step.run(graph)
+        try:
+            graph = step.run(graph)
+        except _MALFORMED as error:
+            name = step.__name__.rpartition(".")[2]
+            raise CorruptError(f"malformed graph ({name}: {type(error).__name__}: {error})") from error
     return graph

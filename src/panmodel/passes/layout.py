@@ -75,8 +75,9 @@ def permutes(graph: Graph) -> int:
     for node in graph.nodes:
         count += sum(permutes(body) for body in node.subgraphs())
         first = node.inputs[0] if node.inputs else None
-        if node.op == "Transpose" and not node.domain and first is not None and first.rank is not None:
-            count += moves_data(first, node.attr("perm") or tuple(reversed(range(first.rank))))
+        if node.op == "Transpose" and not node.domain and first is not None:
+            perm = node.attr("perm") or tuple(reversed(range(first.rank or 0)))
+            count += not perm or moves_data(first, perm)
     return count
 
 

@@ -102,6 +102,8 @@ class Rewriter:
 
 def rewrite(graph: Graph, rules: Mapping[str, Sequence[Rule]], outer: Mapping[Value, Value] | None = None) -> Graph:
     """The graph after the rules were applied in one walk, bodies of nodes included."""
+    if outer is None and rules and ANY not in rules and not rules.keys() & graph.operators().keys():
+        return graph
     return Rewriter(graph, rules, outer).run()
 
 
