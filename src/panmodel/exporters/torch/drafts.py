@@ -221,7 +221,7 @@ def _statements(scope: Scope, borders: Borders) -> Iterator[Statement]:
     for item in ordered(scope, emitted):
         if isinstance(item, Step):
             label = snake(item.module.path[-1]) if item.module else _last_part(item.node.name, item.node.op)
-            first = next((value for value in item.node.inputs if value is not None and not value.is_constant), None)
+            first = next((found for found in emitted.read(item.tree) if isinstance(found, Value)), None)
             single = item.outputs[0] if len(item.outputs) == 1 else None
             shapes = (single.shape if single else None, first.shape if first else None)
             yield Statement(item.outputs, item.tree, label, *shapes, prepares=item.node.op in _PREPARING)

@@ -27,8 +27,8 @@ from panmodel.model.tensor import Tensor
 _STORED_ONLY = (dtypes.UINT16, dtypes.UINT32, dtypes.UINT64)
 #: Operators that PyTorch has for them, since they only move elements, and those that are exact in int64 modulo 2**64.
 _MOVES = frozenset(
-    "Cast Concat ConstantOfShape Expand Flatten Gather GatherND Identity Reshape Shape Size Slice Split Squeeze Tile "
-    "Transpose Unsqueeze".split()  # noqa: SIM905 (a table of words)
+    {"Cast", "Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "GatherND", "Identity", "Reshape", "Shape"}
+    | {"Size", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
 )
 _MODULAR = frozenset(("Add", "Sub", "Mul", "Neg", "Equal", "Where", "ReduceSum", "Sum", "Pad", "ScatterND"))
 

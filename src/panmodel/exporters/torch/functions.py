@@ -19,19 +19,37 @@ def pad_same(x, kernel_size, stride, dilation, value=0.0, extra_first=False):
     return F.pad(x, padding, value=value)
 '''
 
+_SAMPLE_POSITIONS = '''
+def sample_positions(x, axis, size, coordinates, step):
+    """Where each of `size` new elements lies among the old ones along an axis."""
+    old = x.shape[axis]
+    index = torch.arange(size, device=x.device)
+    if coordinates == "align_corners":
+        return index * (old - 1) / torch.sym_max(size - 1, 1)
+    if step is None:
+        step = old / size
+    return index * step if coordinates == "asymmetric" else (index + 0.5) * step - 0.5
+'''
+
 _RESIZE_NEAREST = '''
-def resize_nearest(x, axis, positions):
-    """Picks, along one axis, the element at each position (a float tensor of whole numbers)."""
+def resize_nearest(x, axis, size, coordinates, rounding, step=None):
+    """Resizes one axis by picking the nearest element."""
+    positions = sample_positions(x, axis, size, coordinates, step)
+    if rounding == "round_prefer_floor":
+        positions = (positions - 0.5).ceil()
+    elif rounding == "round_prefer_ceil":
+        positions = (positions + 0.5).floor()
+    elif rounding == "ceil":
+        positions = positions.ceil()
     return x.index_select(axis, positions.long().clamp(0, x.shape[axis] - 1))
 '''
 
 _RESIZE_LINEAR = '''
-def resize_linear(x, axis, positions):
-    """Interpolates, along one axis, between the two elements around each position."""
-    size = x.shape[axis]
-    positions = positions.clamp(0, size - 1)
+def resize_linear(x, axis, size, coordinates, step=None):
+    """Resizes one axis by interpolating between the two elements around each position."""
+    positions = sample_positions(x, axis, size, coordinates, step).clamp(0, x.shape[axis] - 1)
     lower = positions.long()
-    upper = (lower + 1).clamp(max=size - 1)
+    upper = (lower + 1).clamp(max=x.shape[axis] - 1)
     shape = [1] * x.dim()
     shape[axis] = -1
     weight = (positions - lower).to(x.dtype).reshape(shape)
@@ -101,6 +119,7 @@ def top_k(x, k, dim, largest=True):
 #: Name → definition.
 DEFINITIONS = {
     "pad_same": _PAD_SAME,
+    "sample_positions": _SAMPLE_POSITIONS,
     "resize_nearest": _RESIZE_NEAREST,
     "resize_linear": _RESIZE_LINEAR,
     "average_pool": _AVERAGE_POOL,

@@ -61,14 +61,24 @@ def resize(node: Node, emit: Emitter) -> Expr:
         return _interpolated(emit(x), axes, rank, options)
     if mode not in ("nearest", "linear"):
         raise UnsupportedError(f"Resize {mode} with {coordinates} coordinates")
+    if coordinates not in ("align_corners", "asymmetric", "half_pixel", "pytorch_half_pixel"):
+        raise UnsupportedError(f"Resize with {coordinates!r} coordinates")
+    if mode == "nearest" and nearest not in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
+        raise UnsupportedError(f"Resize with {nearest!r}")
+    emit.function("sample_positions")
     text = emit(x)
     for axis in axes:
-        positions = _positions(axis, coordinates, emit(x))
-        if mode == "nearest":
-            text = f"{emit.function('resize_nearest')}({text}, {axis.axis}, {_rounded(positions, nearest)})"
-        else:
-            text = f"{emit.function('resize_linear')}({text}, {axis.axis}, {positions})"
+        text = _resampled(text, axis, coordinates, nearest if mode == "nearest" else "", emit)
     return text
+
+
+def _resampled(text: str, axis: _Axis, coordinates: str, nearest: str, emit: Emitter) -> str:
+    step = f", step={_number(1 / axis.scale)}" if axis.is_cut and axis.scale else ""
+    if coordinates == "pytorch_half_pixel":
+        coordinates, step = ("asymmetric", ", step=0") if axis.new == "1" else ("half_pixel", step)
+    rounding = f', "{nearest}"' if nearest else ""
+    function = emit.function("resize_nearest" if nearest else "resize_linear")
+    return f'{function}({text}, {axis.axis}, {axis.new}, "{coordinates}"{rounding}{step})'
 
 
 def _text(value: object) -> str:
@@ -147,34 +157,6 @@ def _interpolated(x: str, axes: list[_Axis], rank: int, options: dict[str, str])
         sizes = [by_axis[axis].new if axis in by_axis else f"{x}.shape[{axis}]" for axis in range(2, rank)]
         target = f"size=({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
     return f"F.interpolate({', '.join([x, target, *(f'{name}={value}' for name, value in options.items())])})"
-
-
-def _positions(axis: _Axis, coordinates: str, x: str) -> str:
-    """Where each new element lies among the old ones."""
-    index = f"torch.arange({axis.new}, device={x}.device)"
-    ratio = f"{axis.old} / {axis.new}" if axis.scale is None else _number(1 / axis.scale)
-    if coordinates == "align_corners":
-        # one new element stands at the first old one; x / max(n, 1) is then 0 / 1
-        return f"{index} * ({axis.old} - 1) / torch.sym_max({axis.new} - 1, 1)"
-    if coordinates == "asymmetric":
-        return f"{index} * ({ratio})" if "/" in ratio else f"{index} * {ratio}"
-    if coordinates in ("half_pixel", "pytorch_half_pixel"):
-        if coordinates == "pytorch_half_pixel" and axis.new == "1":
-            return f"{index} * 0.0"
-        return f"({index} + 0.5) * ({ratio}) - 0.5"
-    raise UnsupportedError(f"Resize with {coordinates} coordinates")
-
-
-def _rounded(positions: str, nearest: str) -> str:
-    text = {
-        "floor": f"({positions}).floor()",
-        "ceil": f"({positions}).ceil()",
-        "round_prefer_floor": f"({positions} - 0.5).ceil()",
-        "round_prefer_ceil": f"({positions} + 0.5).floor()",
-    }.get(nearest)
-    if text is None:
-        raise UnsupportedError(f"Resize with {nearest}")
-    return text
 
 
 def _number(value: float) -> str:
