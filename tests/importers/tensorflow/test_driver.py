@@ -141,6 +141,8 @@ def test_a_model_without_a_graph():
         ([fed(), neg("y", "x:4")], "x:4"),
         ([neg("y", "z"), neg("z", "y")], "need each other"),
         ([fed(), node("y", "MatMul", "x")], "operands"),
+        ([fed(), node("y", "Tanh", "x", "x")], "2 operands, expected 1"),
+        ([fed(), node("y", "AddV2", "x", "x", "x")], "3 operands, expected 2"),
         ([fed(), node("y", "LeakyRelu", "x", alpha="steep")], "malformed LeakyRelu"),
         ([fed(), const("w", X), node("y", "MatMul", "x", "w")], "MatMul"),
         ([const("s", ["a"]), node("y", "Conv2D", "s", "s", dtype=STRING)], "axes"),

@@ -95,3 +95,11 @@ def test_a_graph_may_be_cut_at_a_dropout():
     nodes = [*FORMS["old"], node("z", "Neg", "y", T=FLOAT32)]
     model = convert(graph(*nodes), ["y"], ["z"])
     np.testing.assert_array_equal(execute(model, {"y:0": X})[0], -X)
+
+
+def test_a_mask_with_too_many_operands_is_none():
+    nodes = [*old(const("keep", 0.7, np.float32))]
+    total = next(index for index, message in enumerate(nodes) if message.name == "sum")
+    nodes[total] = node("sum", "Add", "keep", "random", "min", T=FLOAT32)
+    with pytest.raises(UnsupportedOperatorsError, match="RandomUniform"):
+        convert(graph(*nodes), ["x"], ["y"])

@@ -20,7 +20,7 @@ from panmodel.importers.tensorflow.registry import Operation, handlers
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
 from panmodel.model.model import Model
-from panmodel.model.notice import Assumed, Notice
+from panmodel.model.notice import Assumed
 from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode, split_name
 from panmodel.model.tensorflow_signature import default_signature
 from panmodel.model.tensorflow_variables import Variables
@@ -50,7 +50,6 @@ def import_graph(model: Model, inputs: Sequence[str] | None = None, outputs: Seq
     graph = model.program
     if not isinstance(graph, TensorFlowGraph):
         raise UsageError("the model has no TensorFlow graph", where=model.source)
-    notices: list[Notice] = []
     if outputs is None:
         fed, computed = default_signature(graph)
         inputs = fed if inputs is None else inputs
@@ -59,12 +58,13 @@ def import_graph(model: Model, inputs: Sequence[str] | None = None, outputs: Seq
     wanted = tensor_names(graph, outputs, "output")
     if len(set(given)) < len(given):
         raise UsageError("an input is named twice", where=graph.where)
-    build = Builder(name="graph")
+    build = Builder()
     conversion = _Conversion(without_dropout(graph), build)
     conversion.run(given, wanted)
     more = tuple(value.name for value in build.inputs[len(given) :])
-    if more and inputs is not None:
-        notices.append(Assumed("inputs that were not named, and that the outputs need", more))
+    notices = (
+        [Assumed("inputs that were not named, and that the outputs need", more)] if more and inputs is not None else []
+    )
     for name in wanted:
         build.output(_free_name(name, build), conversion.value_of(name))
     return replace(model, program=build.graph(), notices=[*model.notices, *notices])

@@ -67,8 +67,10 @@ def _chance(graph: TensorFlowGraph, mask: str) -> float | None:
         rate = _number(graph, node.inputs[1])
         return None if rate is None else 1 - rate
     if node.op == "Floor" and node.inputs and (total := _behind(graph, node.inputs[0])) is not None:
+        if total.op not in ("Add", "AddV2") or len(total.inputs) != 2:
+            return None
         for random, keep in (total.inputs, total.inputs[::-1]):
-            if total.op in ("Add", "AddV2") and _is_random(graph, random):
+            if _is_random(graph, random):
                 return _number(graph, keep)
     return None
 

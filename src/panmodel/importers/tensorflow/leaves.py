@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from panmodel.errors import CorruptError
 from panmodel.importers.tensorflow.boundary import feed
 from panmodel.importers.tensorflow.registry import Operation, importer_op
-from panmodel.model import folding
 from panmodel.model.builder import Builder
+from panmodel.model.content_rules import LIMIT
 from panmodel.model.graph import Value
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow_variables import Variables
@@ -36,7 +36,7 @@ def const(node: Operation, build: Builder) -> Value:
     if not isinstance(tensor, Tensor):
         raise CorruptError(f"value is {tensor!r}, expected a tensor", where=node.name)
     is_weight = tensor.dtype.is_float and bool(tensor.shape) and tensor.size > 1
-    if is_weight or tensor.size > folding.LIMIT or _is_frozen(node):
+    if is_weight or tensor.size > LIMIT or _is_frozen(node):
         return build.weight(tensor, node.name)
     return build.constant(tensor.numpy(), tensor.dtype)
 

@@ -22,7 +22,7 @@ from typing import Any
 from panmodel.dtypes import DType
 from panmodel.errors import CorruptError
 from panmodel.model.builder import Builder
-from panmodel.model.graph import Value
+from panmodel.model.graph import OPSET, Value
 from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode
 from panmodel.model.tensorflow_variables import Variables
 
@@ -77,7 +77,7 @@ class Operation:
     def text(self, name: str, default: str = "") -> str:
         """An attribute that is a string."""
         value = self.attr(name, default)
-        return value.decode() if isinstance(value, bytes) else str(value)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
     def dtype(self, name: str = "T") -> DType:
         """An attribute that is an element type; absent, that of the first operand.
@@ -117,11 +117,17 @@ def renamed(rows: Mapping[str, str]) -> None:
         importer_op(name)(_renaming(op))
 
 
-def _renaming(onnx: str) -> Handler:
+def _renaming(op: str) -> Handler:
     def handler(operation: Operation, build: Builder) -> Value:
-        return build.op(onnx, *operation.inputs)
+        import onnx
 
-    handler.__qualname__ = f"renamed to {onnx}"
+        schema, count = onnx.defs.get_schema(op, OPSET, ""), len(operation.inputs)
+        if not schema.min_input <= count <= schema.max_input:
+            message = f"{operation.op} has {count} operands, expected {schema.min_input}"
+            raise CorruptError(message, where=operation.name)
+        return build.op(op, *operation.inputs)
+
+    handler.__qualname__ = f"renamed to {op}"
     return handler
 
 
