@@ -6,7 +6,6 @@ Source: https://onnx.ai/onnx/repo-docs/IR.html and https://onnx.ai/onnx/repo-doc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 from panmodel.errors import CorruptError, ReadError, UnsupportedError
@@ -19,6 +18,7 @@ from panmodel.model.notice import Assumed, MetadataLost, Notice, TrainingStateLo
 from panmodel.model.onnx_decoding import Decoder
 from panmodel.model.onnx_encoding import NEWEST_IR_VERSION, encode_graph
 from panmodel.model.tensor import Tensor
+from panmodel.version import VERSION
 from panmodel.wire.onnx_messages import EXTERNAL, GraphProto, ModelProto, StringStringEntryProto, TensorProto
 from panmodel.wire.protobuf import decode, encode, encoded_size
 
@@ -101,7 +101,7 @@ def write(model: Model, sink: Sink, *, largest: int = LARGEST_FILE) -> None:
 def _sign(proto: ModelProto, model: Model) -> None:
     """Producer, and what the model says about itself."""
     proto.producer_name = "panmodel"
-    proto.producer_version = metadata.version("panmodel") if _is_installed() else "unreleased"
+    proto.producer_version = VERSION
     if model.format != "onnx":
         return
     said = model.metadata
@@ -109,14 +109,6 @@ def _sign(proto: ModelProto, model: Model) -> None:
     for key in ("domain", "model_version"):
         if said.get(key):
             setattr(proto, key, said[key])
-
-
-def _is_installed() -> bool:
-    try:
-        metadata.version("panmodel")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _externalise(weights: list[tuple[TensorProto, Tensor]], sink: Sink) -> None:

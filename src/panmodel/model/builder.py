@@ -51,6 +51,7 @@ class Builder:
         self.outputs: dict[str, Value] = {}
         self.nodes: list[Node] = []
         self._names: set[str] = set()
+        self._repeats: dict[str, int] = {}
         self._literals: dict[tuple[Any, ...], Value] = {}
         self._at = ""
         self._symbols = 0
@@ -203,10 +204,11 @@ class Builder:
         self._symbols = max([self._symbols, *numbers])
 
     def _unique(self, name: str) -> str:
-        candidate, number = name or "value", 0
+        candidate, number = name or "value", self._repeats.get(name, 0)
         while candidate in self._names:
             number += 1
             candidate = f"{name}_{number}"
+        self._repeats[name] = number  # so that the next of the same name need not try them all
         self._names.add(candidate)
         return candidate
 

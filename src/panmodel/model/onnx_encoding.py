@@ -76,17 +76,18 @@ class _Encoder:
         self.weights: list[tuple[TensorProto, Tensor]] = []
         self._graph = graph
         self._names: dict[Value, str] = {}
-        self._taken: set[str] = set(graph.outputs)
-        self._node_names: set[str] = set()
+        self._taken: dict[str, int] = dict.fromkeys(graph.outputs, 0)
+        self._node_names: dict[str, int] = {}
 
     def main(self) -> GraphProto:
         """The outermost graph, which has the initializers of all."""
         graph = self._graph
+        names = [value.name for value in graph.inputs]
+        if len(set(names)) < len(names):
+            raise UsageError(f"two inputs have the same name, of {names}")
         for value in graph.inputs:
-            if value.name in self._names.values():
-                raise UsageError(f"two inputs are named {value.name!r}")
             self._names[value] = value.name
-            self._taken.add(value.name)
+            self._taken.setdefault(value.name, 0)
         copies = self._claim_outputs(graph)
         for value in graph.initializers():
             self._name(value)
@@ -209,20 +210,21 @@ class _Encoder:
         return self._names[value]
 
     def _unique(self, name: str) -> str:
-        candidate, number = name, 0
-        while candidate in self._taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._taken.add(candidate)
-        return candidate
+        return _free(name, self._taken)
 
     def _node_name(self, name: str) -> str:
-        candidate, number = name, 0
-        while candidate in self._node_names:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._node_names.add(candidate)
-        return candidate
+        return _free(name, self._node_names)
+
+
+def _free(name: str, taken: dict[str, int]) -> str:
+    """The name, or the name and a number, that is not taken; it is from now on."""
+    candidate, number = name, taken.get(name, 0)
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken[name] = number  # so that the next of the same name need not try them all
+    taken.setdefault(candidate, 0)
+    return candidate
 
 
 def _scalar(value: Any, name: str, node: Node) -> tuple[int, str, Any]:
