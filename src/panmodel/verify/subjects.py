@@ -16,6 +16,7 @@ from panmodel.model.model import Model
 from panmodel.model.tensorflow import TensorFlowGraph
 from panmodel.model.torch import TorchSource
 from panmodel.runtimes import child, onnxruntime, tensorflow
+from panmodel.verify.implied import implied_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,7 @@ class OnnxSubject(Subject):
             raise UnsupportedError(f"operators of other domains are not run: {', '.join(foreign)}")
         self._graph = graph
         self.label = label or onnxruntime.label()
-        self.inputs = graph.inputs
+        self.inputs = _shaped(graph)
         self.output_names = tuple(graph.outputs)
 
     def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
@@ -147,7 +148,7 @@ class TensorFlowSubject(Subject):
     def __init__(self, model: Model, imported: Graph) -> None:
         self._model = model
         self.label = tensorflow.label()
-        self.inputs = imported.inputs
+        self.inputs = _shaped(imported)
         self.output_names = tuple(imported.outputs)
         self._names = [value.name for node in imported.nodes for value in node.outputs]
 
@@ -227,6 +228,11 @@ def _tensorflow(model: Model, program: TensorFlowGraph, other: Subject | None) -
     if tensorflow.is_installed():
         return TensorFlowSubject(model, graph)
     return OnnxSubject(graph, f"{onnxruntime.label()} on the unoptimised import")
+
+
+def _shaped(graph: Graph) -> list[Value]:
+    """The inputs of a graph, with the shapes that it needs where it leaves them open."""
+    return [Value(value.name, value.dtype, implied_shape(graph, value)) for value in graph.inputs]
 
 
 def _cut(program: TensorFlowGraph, other: Subject | None) -> tuple[list[str] | None, list[str] | None]:
