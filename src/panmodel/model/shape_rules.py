@@ -164,7 +164,9 @@ def _slice_size(size: Size, start: Size, end: Size, step: Size) -> Size | None:
         return size - start
     difference = end - start
     # a symbolic size may be smaller than the bounds say; only distances from its own end are certain
-    return difference if end != size and isinstance(size, Dim) and _counts_from_end(end, size) else None
+    if end == size or not isinstance(size, Dim) or not _counts_from_end(end, size):
+        return None
+    return max(difference, 0) if isinstance(difference, int) else difference
 
 
 def _counts_from_end(end: Size, size: Size) -> bool:
