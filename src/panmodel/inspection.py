@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from panmodel.errors import UsageError
 from panmodel.formats import PathLike, read
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
@@ -147,7 +148,11 @@ def _describe_graph(model: Model, found: Inspection) -> None:
 def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:
     from panmodel.model.tensorflow_signature import default_signature
 
-    inputs, outputs = default_signature(program)
+    try:
+        inputs, outputs = default_signature(program)
+    except UsageError as error:  # a graph that only saves and restores, say; the rest of what it is can still be told
+        inputs, outputs = [], []
+        found.notices.append(error.message)
     found.inputs = [_tensorflow_tensor(program, name) for name in inputs]
     found.outputs = [_tensorflow_tensor(program, name) for name in outputs]
     counts: dict[str, int] = {}

@@ -18,15 +18,6 @@ import panmodel as pm
 
 PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 
-_KEPT = "the probability of dropout, which nothing takes any more, is still an input"
-#: Nets of which something else is found than a user means.
-NOT_YET = {
-    "momentum, fused, plain variables": _KEPT,
-    "adam, in pieces, plain variables": _KEPT,
-    "adam, fused, resource variables": _KEPT,
-    "slices": "the output is found before the Identity that names it",
-}
-
 
 def tensorflow(verb, folder):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
@@ -82,10 +73,7 @@ def test_onnx_as_it_is_asked_for(net, tmp_path):
     assert_same(run_onnx(tmp_path / "a.onnx", net), net, net.outputs)
 
 
-def test_onnx_by_itself(net, tmp_path, request):
-    name = request.node.callspec.params["net"]
-    if name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason=NOT_YET[name], strict=True))
+def test_onnx_by_itself(net, tmp_path):
     if net.shown is None:
         pytest.skip("which branch is meant, only a person can tell")
     pm.convert(net.prefix, tmp_path / "a.onnx")

@@ -200,7 +200,9 @@ class _Forward:
         joined = [node for name, node in self.graph.nodes.items() if name in self.inside and self._is_joined(node)]
         ends: dict[str, list[TensorFlowNode]] = {}
         for node in (self._undecided(node) for node in joined):
-            ends.setdefault(self._core(node).name, []).append(node)
+            forms = ends.setdefault(self._core(node).name, [])
+            if node not in forms:
+                forms.append(node)
         before = {name: self.graph.ancestors([name]) for name in ends}
         cores = [name for name in ends if not any(self._prepares(name, other, before) for other in ends)]
         free = [self._undecided(node) for node in last if not self._is_joined(node)]

@@ -50,6 +50,7 @@ def import_graph(model: Model, inputs: Sequence[str] | None = None, outputs: Seq
     graph = model.program
     if not isinstance(graph, TensorFlowGraph):
         raise UsageError("the model has no TensorFlow graph", where=model.source)
+    were_named = inputs is not None
     if outputs is None:
         fed, computed = default_signature(graph)
         inputs = fed if inputs is None else inputs
@@ -62,12 +63,14 @@ def import_graph(model: Model, inputs: Sequence[str] | None = None, outputs: Seq
     conversion = _Conversion(without_dropout(graph), build)
     conversion.run(given, wanted)
     more = tuple(value.name for value in build.inputs[len(given) :])
-    notices = (
-        [Assumed("inputs that were not named, and that the outputs need", more)] if more and inputs is not None else []
-    )
+    assumed = [Assumed("inputs that were not named, and that the outputs need", more)] if more and were_named else []
     for name in wanted:
         build.output(_free_name(name, build), conversion.value_of(name))
-    return replace(model, program=build.graph(), notices=[*model.notices, *notices])
+    program = build.graph()
+    if not were_named:  # what only dropout took, say
+        uses = program.uses()
+        program.inputs = [value for value in program.inputs if value in uses]
+    return replace(model, program=program, notices=[*model.notices, *assumed])
 
 
 def _free_name(name: str, build: Builder) -> str:
