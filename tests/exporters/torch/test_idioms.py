@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from tests.exporters.torch.judge import BATCH, check, conv, created, forward, op, weight
 
 from panmodel.dtypes import FLOAT32, FLOAT64, INT64
 from panmodel.model.builder import Builder
 from panmodel.model.symbolic import Dim
 from panmodel.model.tensor import ArrayTensor
-from tests.exporters.torch.judge import BATCH, check, conv, created, forward, op, weight
 
 IMAGE = (BATCH, 4, 8, 8)
 
@@ -38,7 +38,9 @@ def gemm(build, x):
 def batch_norm(build, x):
     names = ("gamma", "beta", "moving_mean")
     variance = build.weight(ArrayTensor(np.full(4, 0.7, np.float32), "bn/moving_variance"))
-    return build.op("BatchNormalization", x, *(weight(build, f"bn/{name}", 4) for name in names), variance, epsilon=1e-3)
+    return build.op(
+        "BatchNormalization", x, *(weight(build, f"bn/{name}", 4) for name in names), variance, epsilon=1e-3
+    )
 
 
 def strided_same(build, x):
@@ -270,6 +272,8 @@ def test_float64_layers_say_so(tmp_path):
 def test_sizes_are_read_off_tensors_that_are_there():
     build = Builder()
     x = build.input("x:0", FLOAT32, (BATCH, 4))
-    steps = build.op("Range", *(build.constant(0, INT64),), build.squeeze(build.size(x, 0), [0]), build.constant(1, INT64))
+    steps = build.op(
+        "Range", *(build.constant(0, INT64),), build.squeeze(build.size(x, 0), [0]), build.constant(1, INT64)
+    )
     build.output("y:0", steps)
     assert forward(build.graph()) == ["return torch.arange(x.shape[0], device=x.device)"]

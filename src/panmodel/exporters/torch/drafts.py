@@ -31,7 +31,7 @@ class Statement:
     Attributes:
         targets: What it assigns; None for results that nobody needs.
         tree: The expression, over placeholders.
-        label: What its result could be called.
+        labels: What its results could be called.
         shape: Shape of its result, if it is one; likewise that of its first operand.
         nodes: How many expressions it nests.
         calls: Whether it is the call of a class.
@@ -40,7 +40,7 @@ class Statement:
 
     targets: tuple[Value | None, ...]
     tree: ast.expr
-    label: str
+    labels: tuple[str, ...]
     shape: Shape = None
     operand: Shape = None
     nodes: int = 1
@@ -175,8 +175,8 @@ def draft(
     takes: Sequence[Value | Parameter] = inputs if inputs is not None else border.inputs
     gives = tuple(emitted.graph.outputs.values()) if inputs is not None else border.outputs
     statements = list(_statements(scope, borders))
-    results = [_placeholder(value, emitted) for value in gives]
-    result: ast.expr = ast.Name(results[0]) if len(results) == 1 else ast.Tuple([ast.Name(name) for name in results])
+    results = [_result(_placeholder(value, emitted), emitted) for value in gives]
+    result = results[0] if len(results) == 1 else ast.Tuple(results)
     statements = _inlined(statements, result, emitted)
     creations, attributes = _creations(scope, borders, constructors, [*(s.tree for s in statements), result])
     names = Locals([_placeholder(value, emitted) for value in takes], takes, is_model=inputs is not None)
@@ -188,7 +188,7 @@ def draft(
         tree = substituted(statement.tree, names.replacements | attributes)
         read = list(_names(statement.tree, emitted))
         targets = [None if value is None else _placeholder(value, emitted) for value in statement.targets]
-        name = names.assign(targets, statement.targets, statement.label, read, live, telling=statement.calls)
+        name = names.assign(targets, statement.targets, statement.labels, read, live, telling=statement.calls)
         comment = borders.dims.comment(statement.shape) if statement.shape != statement.operand else ""
         written.body.append((name, tree, comment))
     written.body.append(("", substituted(result, names.replacements | attributes), ""))
@@ -203,6 +203,13 @@ def _return_directly(written: Draft) -> None:
     (name, tree, comment), (_, result, _) = written.body[-2:]
     if isinstance(result, ast.Name) and result.id == name:
         written.body[-2:] = [("", tree, comment)]
+
+
+def _result(name: str, emitted: Emitted) -> ast.expr:
+    """What is returned: a value, or a copy of a weight (which the caller must not change)."""
+    if isinstance(emitted.references[name], Parameter):
+        return ast.Call(ast.Attribute(ast.Name(name), "clone"), [], [])
+    return ast.Name(name)
 
 
 def _placeholder(value: Value | Parameter, emitted: Emitted) -> str:
@@ -224,7 +231,8 @@ def _statements(scope: Scope, borders: Borders) -> Iterator[Statement]:
             first = next((found for found in emitted.read(item.tree) if isinstance(found, Value)), None)
             single = item.outputs[0] if len(item.outputs) == 1 else None
             shapes = (single.shape if single else None, first.shape if first else None)
-            yield Statement(item.outputs, item.tree, label, *shapes, prepares=item.node.op in _PREPARING)
+            labels = (label,) * len(item.outputs)
+            yield Statement(item.outputs, item.tree, labels, *shapes, prepares=item.node.op in _PREPARING)
         else:
             border = borders.of(item)
             arguments = [ast.Name(_placeholder(value, emitted)) for value in border.inputs]
@@ -232,7 +240,16 @@ def _statements(scope: Scope, borders: Borders) -> Iterator[Statement]:
             first = next((value for value in border.inputs if isinstance(value, Value)), None)
             single = border.outputs[0] if len(border.outputs) == 1 else None
             shapes = (single.shape if single else None, first.shape if first else None)
-            yield Statement(border.outputs, tree, snake(item.label), *shapes, calls=True)
+            several = len(border.outputs) > 1
+            names = [_inner_part(item, value) if several else item.label for value in border.outputs]
+            yield Statement(border.outputs, tree, tuple(map(snake, names)), *shapes, calls=True)
+
+
+def _inner_part(scope: Scope, value: Value) -> str:
+    """The part of a scope that computes a value."""
+    parts = components(value.node.name if value.node is not None else value.name)
+    inside = parts[: len(scope.path)] == scope.path and len(parts) > len(scope.path) + 1
+    return parts[len(scope.path)] if inside else scope.label
 
 
 def scope_placeholder(scope: Scope) -> str:

@@ -157,6 +157,8 @@ class Emitter:
 
     def integers(self, value: Value | None) -> tuple[int, ...] | None:
         """The elements of an operand that is known integers; None if they are not known."""
+        if value is not None and value.shape is not None and 0 in value.shape:
+            return ()
         if value is None or (value.content is None and (value.tensor is None or not value.tensor.size <= 4096)):
             return None
         array = value.array()
@@ -174,6 +176,20 @@ class Emitter:
             return None if known is None else [str(number) for number in known]
         found = [self.size(size) for size in value.content.flat]
         return None if None in found else [text for text in found if text is not None]
+
+    def elements(self, value: Value | None) -> list[str] | None:
+        """Likewise, and read from the tensor where nothing else is known; None if not even their number is."""
+        found = self.sizes(value)
+        if found is not None or value is None:
+            return found
+        if value.node is not None and value.node.op == "Concat" and value.rank == 1:
+            parts = [self.elements(part) for part in value.node.inputs]
+            return None if None in parts else [text for part in parts for text in part or ()]
+        if value.rank == 0:
+            return [f"{self(value)}.item()"]
+        if value.shape is None or len(value.shape) != 1 or not isinstance(value.shape[0], int):
+            return None
+        return [f"{self(value)}[{index}].item()" for index in range(value.shape[0])]
 
     def size(self, size: Size) -> str | None:
         """A size as an expression: a number, or made of sizes of tensors that are there; None if nothing has it."""

@@ -12,8 +12,7 @@ def pad_same(x, kernel_size, stride, dilation, value=0.0, extra_first=False):
     for axis in range(len(kernel_size) - 1, -1, -1):
         size = x.shape[axis + 2]
         reach = dilation[axis] * (kernel_size[axis] - 1) + 1
-        steps = (size + stride[axis] - 1) // stride[axis] - 1
-        total = torch.sym_max(steps * stride[axis] + reach - size, 0)
+        total = torch.sym_max(reach - stride[axis] + -size % stride[axis], 0)
         less, more = total // 2, total - total // 2
         padding += [more, less] if extra_first else [less, more]
     return F.pad(x, padding, value=value)
@@ -26,6 +25,8 @@ def sample_positions(x, axis, size, coordinates, step):
     index = torch.arange(size, device=x.device)
     if coordinates == "align_corners":
         return index * (old - 1) / torch.sym_max(size - 1, 1)
+    if coordinates == "pytorch_half_pixel" and size == 1:
+        return index * 0.0
     if step is None:
         step = old / size
     return index * step if coordinates == "asymmetric" else (index + 0.5) * step - 0.5

@@ -25,17 +25,20 @@ def slice_(node: Node, emit: Emitter) -> Expr:
     count = max(len(starts), len(ends))
     axes, steps = node.operand(3), node.operand(4)
     along = emit.static(axes, "the axes of Slice") if axes is not None else tuple(range(count))
-    strides = emit.static(steps, "the steps of Slice") if steps is not None else (1,) * count
+    strides = emit.integers(steps) if steps is not None else (1,) * count
+    if strides is None:
+        text = emit(node.inputs[0])
+        for axis, *bounds in zip(along, starts, ends, _bounds(steps, emit), strict=True):
+            text = f"{emit.function('every')}({text}, {axis}, {', '.join(bounds)})"
+        return text
     return _sliced(node, emit, starts, ends, along, strides)
 
 
 def _bounds(value: Value | None, emit: Emitter) -> list[str]:
-    sizes = emit.sizes(value)
-    if sizes is not None:
-        return sizes
-    if value is None or value.shape is None or len(value.shape) != 1 or not isinstance(value.shape[0], int):
+    found = emit.elements(value)
+    if found is None:
         raise UnsupportedError("the number of bounds is not known")
-    return [f"{emit(value)}[{index}].item()" for index in range(value.shape[0])]
+    return found
 
 
 def _sliced(
@@ -178,8 +181,7 @@ def one_hot(node: Node, emit: Emitter) -> Expr:
     indices, depth, values = node.inputs
     assert indices is not None
     assert values is not None
-    count = emit.sizes(depth)
-    size = count[0] if count else f"int({emit(depth)}.item())"
+    size = (emit.elements(depth) or [f"int({emit(depth)})"])[0]
     numbers = emit.floats(values)
     x, axis = emit(indices), node.attr("axis", -1)
     dtype = values.dtype

@@ -47,7 +47,7 @@ class Locals:
         self,
         placeholders: Sequence[str | None],
         values: Sequence[Value | None],
-        label: str,
+        labels: Sequence[str],
         read: Sequence[str],
         live: set[str],
         *,
@@ -58,22 +58,22 @@ class Locals:
         Args:
             placeholders: What stands for each; None for one that nobody needs.
             values: The results.
-            label: What they could be called.
+            labels: What they could be called.
             read: Placeholders that the statement reads.
             live: Placeholders that are read afterwards.
-            telling: The label says more than a plain letter.
+            telling: The labels say more than a plain letter.
 
         Returns:
             The target of the assignment.
         """
         busy = {name for placeholder, name in self._name.items() if placeholder in live}
         names = []
-        for placeholder, value in zip(placeholders, values, strict=True):
+        for placeholder, value, label in zip(placeholders, values, labels, strict=True):
             if placeholder is None or value is None:
                 names.append("_")
                 continue
             name = self._reused(value, read, busy) if len(values) == 1 else None
-            name = name or self._fresh(value, label, busy, telling=telling)
+            name = name or self._fresh(value, label, busy, telling=telling, several=len(values) > 1)
             busy.add(name)
             self._name[placeholder], self._values[placeholder] = name, value
             names.append(name)
@@ -87,10 +87,11 @@ class Locals:
                 return name
         return None
 
-    def _fresh(self, value: Value, label: str, busy: set[str], *, telling: bool) -> str:
+    def _fresh(self, value: Value, label: str, busy: set[str], *, telling: bool, several: bool) -> str:
         is_float = value.dtype is None or value.dtype.is_float
+        choices = () if telling and several else _PLAIN[:1] if telling else _PLAIN
         if is_float:
-            for name in _PLAIN[:1] if telling else _PLAIN:
+            for name in choices:
                 if name not in busy and name not in self._kept:
                     return name
         return local(label, "y", busy | self._kept)

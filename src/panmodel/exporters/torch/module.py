@@ -40,10 +40,10 @@ def write_module(graph: Graph, path: str) -> TorchSource:
     borders = Borders(emitted, root)
     name = _model_name(graph, path)
     written = classes(root, borders, name, [*DEFINITIONS, "Net"])
-    written[-1].docstring = _signature(graph, written[-1])
     state = _State(written)
     for key, what in state.members(written[-1].drafts[0].scope, ""):
         state.add(key, what)
+    written[-1].docstring = _signature(graph, written[-1], state.numbers)
     names = {
         "panmodel": _version(),
         "class": name,
@@ -55,10 +55,11 @@ def write_module(graph: Graph, path: str) -> TorchSource:
         "values": _values(state, written),
         "permutes": sum(step.node.op == "Transpose" for step in emitted.steps),
     }
-    parts = [*_header(graph, name, path, written), *_functions(emitted.functions)]
+    body = _functions(emitted.functions)
     for made in written:
-        parts += ["", "", *made.text()]
-    return TorchSource("\n".join(parts) + "\n", name, state.tensors, names)
+        body += ["", "", *made.text()]
+    text = _header(name, path, body, has_state=bool(state.tensors))
+    return TorchSource("\n".join(text) + "\n", name, state.tensors, names)
 
 
 def _version() -> str:
@@ -78,45 +79,35 @@ def _model_name(graph: Graph, path: str) -> str:
 # The header
 
 
-def _header(graph: Graph, name: str, path: str, written: Sequence[Class]) -> list[str]:
-    stem = re.sub(r"[^0-9A-Za-z_.-]", "_", PurePath(path).name.partition(".")[0]) or "net"
+def _header(name: str, path: str, body: Sequence[str], *, has_state: bool) -> list[str]:
     source = quoted(PurePath(path).name) or "a graph"
-    count = sum(len(made.drafts[0].creations) for made in written)
-    text = [
-        f"{SOURCE_MARK} {_version()} from {source}",
-        f'"""{name}, converted from {source}.',
-        "",
-        "The weights are in the .safetensors file beside this one, and the original name of each in .names.json:",
-        "",
-        f"    model = {name}()",
-        f'    model.load_state_dict(safetensors.torch.load_file("{stem}.safetensors"))',
-        "    model.eval()",
-        '"""',
-        "",
-    ]
-    if not count:
-        del text[3:8]
-        text[2:3] = []
-    body = "\n".join(line for made in written for line in made.text()) + "".join(_functions_text(graph, written))
-    imports = ["import torch", "import torch.nn.functional as F", "from torch import nn"]
-    if "math." in body:
-        imports.insert(0, "import math\n")
-    return text + imports
-
-
-def _functions_text(graph: Graph, written: Sequence[Class]) -> list[str]:
-    body = "\n".join(line for made in written for line in made.text())
-    return [text for name, text in DEFINITIONS.items() if f"{name}(" in body]
+    text = [f"{SOURCE_MARK} {_version()} from {source}", f'"""{name}, converted from {source}.']
+    if has_state:
+        text += [
+            "",
+            "The weights are in the .safetensors file beside this one, their original names in .names.json:",
+            "",
+            f"    model = {name}()",
+            '    model.load_state_dict(safetensors.torch.load_file("net.safetensors"))',
+            "    model.eval()",
+            '"""',
+        ]
+    else:
+        text[-1] += '"""'
+    needs_math = any("math." in line for line in body)
+    text += ["", *(["import math", ""] if needs_math else [])]
+    return [*text, "import torch", "import torch.nn.functional as F", "from torch import nn", *body]
 
 
 def _functions(names: dict[str, None]) -> list[str]:
     return [line for name in DEFINITIONS if name in names for line in ("", *DEFINITIONS[name].rstrip("\n").split("\n"))]
 
 
-def _signature(graph: Graph, model: Class) -> list[str]:
+def _signature(graph: Graph, model: Class, numbers: int) -> list[str]:
     """What the model takes and gives, with the original names."""
     dims = Dims(graph)
-    lines = [f"{model.name} as it stood in the original.", "", "Takes:"]
+    count = f", with {numbers:,} numbers to learn" if numbers else ""
+    lines = [f"The whole model{count}.", "", "Takes:"]
     for argument, value in zip(model.drafts[0].arguments, graph.inputs, strict=True):
         lines.append(f"    {argument}: {_kind(value, dims)}; {quoted(value.name)} in the original")
     lines += ["", "Gives:"]
@@ -167,6 +158,12 @@ class _State:
             self._put(f"{key}.{name}", tensor)
         if "BatchNorm" in what.constructor:
             self.tensors[f"{key}.num_batches_tracked"] = ArrayTensor(np.array(0, np.int64))
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers its parameters have."""
+        statistics = (".running_mean", ".running_var")
+        return sum(t.size for key, t in self.tensors.items() if t.dtype.is_float and not key.endswith(statistics))
 
     def _put(self, key: str, tensor: Tensor) -> None:
         self.tensors[key] = tensor

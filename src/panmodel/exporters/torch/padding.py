@@ -20,9 +20,9 @@ def pad_attributes(node: Node, emit: Emitter) -> Expr:
 @exporter_op("Pad", since=11)
 def pad(node: Node, emit: Emitter) -> Expr:
     """Pads and value as operands."""
-    pads = emit.sizes(node.inputs[1])
+    pads = emit.elements(node.inputs[1])
     if pads is None:
-        raise UnsupportedError("the padding is computed at run time")
+        raise UnsupportedError("the number of axes to pad is not known")
     axes = list(range(len(pads) // 2))
     if node.operand(3) is not None:
         axes = [axis % emit.rank(node.inputs[0]) for axis in emit.static(node.operand(3), "the axes of Pad")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from panmodel.errors import UnsupportedError
 from panmodel.exporters.torch.emitter import Emitter
 from panmodel.exporters.torch.registry import Expr, exporter_op
@@ -38,9 +40,29 @@ def reduce(node: Node, emit: Emitter) -> Expr:
         raise UnsupportedError("the rank of its operand is not known")
     if axes == ():  # of a scalar
         return _unreduced(node.op, emit(x))
+    if node.op in ("ReduceMax", "ReduceMin") and (nothing := _extreme_of_nothing(node, emit, axes)):
+        return nothing
     is_whole = axes is None or (x.rank is not None and len(set(axes)) == x.rank and not keep)
     dtype = emit.dtype(x.dtype) if x.dtype is not None and x.dtype.is_integer else ""
     return _reduced(node.op, emit(x), () if is_whole else tuple(axes or ()), keep=keep, dtype=dtype)
+
+
+def _extreme_of_nothing(node: Node, emit: Emitter, axes: Sequence[int] | None) -> str | None:
+    """The extreme along an axis of size 0, which PyTorch does not define: what every element wins against."""
+    x, shape = node.inputs[0], node.output.shape
+    if x is None or x.shape is None or x.dtype is None or shape is None or axes is None:
+        return None
+    if all(x.shape[axis] != 0 for axis in axes) or not all(isinstance(size, int) for size in shape):
+        return None
+    highest = node.op == "ReduceMax"
+    dtype = emit.dtype(x.dtype)
+    if x.dtype.is_float:
+        number = "-torch.inf" if highest else "torch.inf"
+    elif x.dtype.kind == "b":
+        number = str(not highest)
+    else:
+        number = f"torch.iinfo({dtype}).{'min' if highest else 'max'}"
+    return f"torch.full({tuple(shape)}, {number}, dtype={dtype}, device={emit(x)}.device)"
 
 
 def _reduced(op: str, x: str, axes: tuple[int, ...], *, keep: bool, dtype: str) -> str:
@@ -59,7 +81,8 @@ def _reduced(op: str, x: str, axes: tuple[int, ...], *, keep: bool, dtype: str) 
     if op == "ReduceL2":
         if dtype:
             return f"{x}.double().square().sum({arguments}).sqrt().to({dtype})"
-        return f"{x}.norm({arguments})"
+        # norm takes one axis or two
+        return f"{x}.norm({arguments})" if len(axes) <= 2 else f"{x}.square().sum({arguments}).sqrt()"
     text = {
         "ReduceSum": f"{x}.sum({kept})",
         "ReduceMean": f"{x}.mean({arguments})",
@@ -107,9 +130,9 @@ def arg_extreme(node: Node, emit: Emitter) -> Expr:
 @exporter_op("TopK", since=10)
 def top_k(node: Node, emit: Emitter) -> Expr:
     """Values and indices."""
-    k = emit.sizes(node.inputs[1])
+    k = emit.elements(node.inputs[1])
     if not k:
-        raise UnsupportedError("the number of elements of TopK is computed at run time")
+        raise UnsupportedError("the number of elements of TopK is not known")
     arguments = [emit(node.inputs[0]), k[0], str(node.attr("axis", -1))]
     if not node.attr("largest", 1):
         arguments.append("largest=False")

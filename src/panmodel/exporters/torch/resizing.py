@@ -74,8 +74,6 @@ def resize(node: Node, emit: Emitter) -> Expr:
 
 def _resampled(text: str, axis: _Axis, coordinates: str, nearest: str, emit: Emitter) -> str:
     step = f", step={_number(1 / axis.scale)}" if axis.is_cut and axis.scale else ""
-    if coordinates == "pytorch_half_pixel":
-        coordinates, step = ("asymmetric", ", step=0") if axis.new == "1" else ("half_pixel", step)
     rounding = f', "{nearest}"' if nearest else ""
     function = emit.function("resize_nearest" if nearest else "resize_linear")
     return f'{function}({text}, {axis.axis}, {axis.new}, "{coordinates}"{rounding}{step})'
@@ -92,7 +90,7 @@ def _axes(node: Node, emit: Emitter, rank: int) -> list[_Axis]:
     assert x.shape is not None
     which = [axis % rank for axis in node.attr("axes") or range(rank)]
     scales = emit.floats(node.operand(2)) if node.operand(2) is not None else None
-    sizes = emit.sizes(node.operand(3)) if node.operand(3) is not None else None
+    sizes = emit.elements(node.operand(3)) if node.operand(3) is not None else None
     if not scales and sizes is None:
         raise UnsupportedError("sizes of Resize that are computed at run time")
     axes = []
@@ -128,7 +126,7 @@ def _interpolation(mode: str, coordinates: str, nearest: str, axes: list[_Axis])
         return None
     if mode == "linear" and len(axes) <= 2:
         name = {"half_pixel": "False", "pytorch_half_pixel": "False", "align_corners": "True"}.get(coordinates)
-        if coordinates == "pytorch_half_pixel" and any(axis.new == "1" for axis in axes):
+        if coordinates == "pytorch_half_pixel" and not all(axis.new.isdigit() and axis.new != "1" for axis in axes):
             return None
         return {"mode": "linear", "align_corners": name} if name else None
     if mode == "cubic":

@@ -93,7 +93,11 @@ def unsqueeze(node: Node, emit: Emitter) -> Expr:
     """One axis after the other, in the order of the result."""
     x, axes = node.inputs[0], node.attr("axes")
     if node.operand(1) is not None:
-        axes = emit.static(node.operand(1), "the axes of Unsqueeze")
+        axes = emit.integers(node.operand(1)) or emit.elements(node.operand(1))
+        if axes is None or (len(axes) > 1 and isinstance(axes[0], str)):
+            raise UnsupportedError("the axes of Unsqueeze are computed at run time")
+        if isinstance(axes[0], str):
+            return f"{emit(x)}.unsqueeze({axes[0]})"
     rank = x.rank if x is not None else None
     if rank is not None:
         axes = [axis % (rank + len(axes)) if axis < -1 or len(axes) > 1 else axis for axis in axes]
@@ -131,9 +135,9 @@ def split(node: Node, emit: Emitter) -> Expr:
     count = len(node.outputs)
     sizes = node.attr("split")
     if node.operand(1) is not None:
-        sizes = emit.sizes(node.operand(1))
+        sizes = emit.elements(node.operand(1))
         if sizes is None:
-            raise UnsupportedError("the sizes of Split are computed at run time")
+            raise UnsupportedError("the sizes of Split are not known")
     total = x.shape[axis] if x is not None and x.shape is not None else None
     if sizes is None and isinstance(total, int):
         part = -(-total // count)
@@ -187,20 +191,35 @@ def size(node: Node, emit: Emitter) -> Expr:
     return f"torch.tensor({x}.numel(), device={x}.device)"
 
 
+#: Largest finite number of the types that ONNX saturates to, where PyTorch overflows.
+_LARGEST = {"float8_e4m3fn": 448, "float8_e4m3fnuz": 240, "float8_e5m2": 57344, "float8_e5m2fnuz": 57344}
+
+
 @exporter_op("Cast", since=6)
 def cast(node: Node, emit: Emitter) -> Expr:
     """Methods for the usual types."""
     dtype = BY_ONNX.get(node.attr("to"))
     name = emit.dtype(dtype).removeprefix("torch.")
     method = {"float32": "float", "float64": "double", "int32": "int", "int64": "long", "bool": "bool"}.get(name)
-    x = emit(node.inputs[0])
-    return f"{x}.{method}()" if method else f"{x}.to(torch.{name})"
+    return f"{emit(node.inputs[0])}.{method}()" if method else _narrowed(node, emit, name)
+
+
+def _narrowed(node: Node, emit: Emitter, name: str) -> str:
+    x = node.inputs[0]
+    largest = _LARGEST.get(name)
+    if name == "float8_e8m0fnu" or (largest and not node.attr("saturate", 1)):
+        raise UnsupportedError(f"a cast to {name} whose rounding or overflow PyTorch does not share")
+    if largest and x is not None and x.dtype is not None and x.dtype.is_float and x.dtype.bits > 8:
+        return f"{emit(x)}.clamp(-{largest}, {largest}).to(torch.{name})"
+    if largest and x is not None and x.dtype is not None and x.dtype.is_float:
+        return f"{emit(x)}.float().clamp(-{largest}, {largest}).to(torch.{name})"
+    return f"{emit(x)}.to(torch.{name})"
 
 
 @exporter_op("CastLike")
 def cast_like(node: Node, emit: Emitter) -> Expr:
     """To the type of the other operand."""
-    return f"{emit(node.inputs[0])}.to({emit(node.inputs[1])}.dtype)"
+    return _narrowed(node, emit, emit.dtype(node.output.dtype).removeprefix("torch."))
 
 
 @exporter_op("DepthToSpace")

@@ -23,7 +23,10 @@ def lines(prefix: str, tree: ast.expr, indent: int, suffix: str = "") -> list[st
         suffix: What stands after it.
     """
     margin = " " * indent
-    whole = f"{margin}{prefix}{code(tree)}{suffix}"
+    text = code(tree)
+    if prefix == "return " and isinstance(tree, ast.Tuple) and len(tree.elts) > 1:
+        text = text[1:-1]
+    whole = f"{margin}{prefix}{text}{suffix}"
     if len(whole) <= WIDTH:
         return [whole]
     opened = _opened(tree)
