@@ -51,11 +51,16 @@ def build(source: TorchSource) -> torch.nn.Module:
     check_source(source.source)
     space: dict[str, Any] = {"__builtins__": _builtins(), "__name__": "panmodel_generated"}
     space |= {"math": math, "torch": torch, "nn": torch.nn, "F": functional}
-    exec(compile(_without_imports(source.source), f"<{source.class_name}>", "exec"), space)  # noqa: S102 (checked above)
-    made = space.get(source.class_name)
-    if not isinstance(made, type) or not issubclass(made, torch.nn.Module):
-        raise CorruptError(f"the source has no class {source.class_name!r}")
-    module = made()
+    try:
+        exec(compile(_without_imports(source.source), "<generated>", "exec"), space)  # noqa: S102 (checked above)
+        made = space.get(source.class_name)
+        if not isinstance(made, type) or not issubclass(made, torch.nn.Module):
+            raise CorruptError(f"the source has no class {source.class_name[:200]!r}")
+        module = made()
+    except CorruptError:
+        raise
+    except Exception as error:  # whatever the source brings about; it may have been edited by hand
+        raise CorruptError(f"the source makes no module: {_said(error)}") from error
     state = {name: to_torch(tensor.numpy(), tensor.dtype) for name, tensor in source.state.items()}
     try:
         module.load_state_dict(state, strict=True)
@@ -102,17 +107,23 @@ def run(
     import torch
 
     inside: dict[str, np.ndarray] = {}
-    hooks = [_watch(module, path, entry, inside) for path, entry in (names or {}).get("values", {}).items()]
+    feeds = [to_torch(array) for array in inputs]
+    hooks: list[Any] = []
     try:
+        hooks += (_watch(module, path, entry, inside) for path, entry in (names or {}).get("values", {}).items())
         with torch.no_grad():
-            result = module(*(to_torch(array) for array in inputs))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UnsupportedError(f"PyTorch cannot run it: {str(error)[:500]}") from error
+            result = module(*feeds)
+    except Exception as error:  # whatever the source brings about; it may have been edited by hand
+        raise UnsupportedError(f"PyTorch cannot run it: {_said(error)}") from error
     finally:
         for hook in hooks:
             hook.remove()
     outputs = result if isinstance(result, (tuple, list)) else [result]
     return [to_numpy(output) for output in outputs], inside
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:500]}"
 
 
 def _watch(module: torch.nn.Module, path: str, entry: Mapping[str, Any], inside: dict[str, np.ndarray]) -> Any:
