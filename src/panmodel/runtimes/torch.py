@@ -102,7 +102,7 @@ def run(
         names: `TorchSource.names`, if intermediate results are wanted.
 
     Returns:
-        The outputs; and the results of layers by the names of the original tensors, in their original layout.
+        The outputs; and the results of layers by the names of the original tensors, in the layout of the layers.
     """
     import torch
 

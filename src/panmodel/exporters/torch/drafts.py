@@ -11,7 +11,7 @@ from panmodel.exporters.torch.dims import Dims
 from panmodel.exporters.torch.emitter import Emitted, Module, Parameter, Reference, Step
 from panmodel.exporters.torch.local_names import Locals
 from panmodel.exporters.torch.naming import attribute, components, snake
-from panmodel.exporters.torch.scopes import Scope, ordered
+from panmodel.exporters.torch.scopes import Links, Scope, ordered
 from panmodel.exporters.torch.text import code, substituted
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Shape
@@ -100,7 +100,8 @@ class Borders:
 
     def __init__(self, emitted: Emitted, root: Scope) -> None:
         self.emitted = emitted
-        self.dims = Dims(emitted.graph)
+        self.dims, self.links = Dims(emitted.graph), Links(emitted)
+        self.order = {step: index for index, step in enumerate(emitted.steps)}
         self._outputs = set(emitted.graph.outputs.values())
         self.homes = self._find_homes(root)
         self._of: dict[Scope, Border] = {}
@@ -117,8 +118,7 @@ class Borders:
         return self._of[scope]
 
     def _border(self, scope: Scope) -> Border:
-        order = {step: index for index, step in enumerate(self.emitted.steps)}
-        steps = sorted(scope.all_steps(), key=order.__getitem__)
+        steps = sorted(scope.all_steps(), key=self.order.__getitem__)
         inside, homes = set(steps), {id(inner) for inner in scope.walk()}
         made = {value: None for step in steps for value in step.outputs if value is not None}
         read: dict[Value | Parameter, None] = {}
@@ -181,10 +181,13 @@ def draft(
     creations, attributes = _creations(scope, borders, constructors, [*(s.tree for s in statements), result])
     names = Locals([_placeholder(value, emitted) for value in takes], takes, is_model=inputs is not None)
     written = Draft(scope, list(names.arguments), creations)
-    rest = [set(_names(s.tree, emitted)) for s in statements[1:]]
-    rest += [set(_names(result, emitted))] if statements else []
+    last_use = {
+        name: index
+        for index, tree in enumerate([*(s.tree for s in statements), result])
+        for name in _names(tree, emitted)
+    }
     for index, statement in enumerate(statements):
-        live = set().union(*rest[index:])
+        live = {name for name, last in last_use.items() if last > index}
         tree = substituted(statement.tree, names.replacements | attributes)
         read = list(_names(statement.tree, emitted))
         targets = [None if value is None else _placeholder(value, emitted) for value in statement.targets]
@@ -225,7 +228,7 @@ def _names(tree: ast.expr, emitted: Emitted) -> Iterator[str]:
 
 def _statements(scope: Scope, borders: Borders) -> Iterator[Statement]:
     emitted = borders.emitted
-    for item in ordered(scope, emitted):
+    for item in ordered(scope, borders.links, borders.order):
         if isinstance(item, Step):
             label = snake(item.module.path[-1]) if item.module else _last_part(item.node.name, item.node.op)
             first = next((found for found in emitted.read(item.tree) if isinstance(found, Value)), None)

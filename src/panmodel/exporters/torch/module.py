@@ -106,11 +106,11 @@ def _functions(names: dict[str, None]) -> list[str]:
 def _signature(graph: Graph, model: Class, numbers: int) -> list[str]:
     """What the model takes and gives, with the original names."""
     dims = Dims(graph)
-    count = f", with {numbers:,} numbers to learn" if numbers else ""
-    lines = [f"The whole model{count}.", "", "Takes:"]
+    count = f", with {numbers:,} parameters" if numbers else ""
+    lines = [f"The whole model{count}.", "", "Inputs:"]
     for argument, value in zip(model.drafts[0].arguments, graph.inputs, strict=True):
         lines.append(f"    {argument}: {_kind(value, dims)}; {quoted(value.name)} in the original")
-    lines += ["", "Gives:"]
+    lines += ["", "Outputs:"]
     lines += [f"    {_kind(value, dims)}; {quoted(name)} in the original" for name, value in graph.outputs.items()]
     return lines
 

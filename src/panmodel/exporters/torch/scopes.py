@@ -78,14 +78,25 @@ def arrange(emitted: Emitted) -> Scope:
     owners = {module: scope for scope in root.walk() for module in scope.modules}
     by_path = {scope.path: scope for scope in root.walk()}
     for step in emitted.steps:
-        scope = owners[layers[step]] if step in layers else _named_scope(step, by_path, root)
+        if step in layers:
+            scope = owners[layers[step]]
+        else:
+            scope = root if _is_at_the_border(step, emitted) else _named_scope(step, by_path, root)
         scope.steps.append(step)
     order = {step: index for index, step in enumerate(emitted.steps)}
-    links = _Links(emitted)
+    links = Links(emitted)
     _draw_in(root, links, layers, order)
     _open_cycles(root, links, order)
     _close_empty(root)
     return root
+
+
+def _is_at_the_border(step: Step, emitted: Emitted) -> bool:
+    """Whether a step brings an input of the model into its inner layout, or an output out of it."""
+    if step.node.op not in ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast"):
+        return False
+    read = {found for found in emitted.read(step.tree) if isinstance(found, Value)}
+    return read <= set(emitted.graph.inputs) or bool(set(step.outputs) & set(emitted.graph.outputs.values()))
 
 
 def _tree(modules: Iterable[Module]) -> Scope:
@@ -128,7 +139,7 @@ def _named_scope(step: Step, by_path: Mapping[tuple[str, ...], Scope], root: Sco
     return root
 
 
-class _Links:
+class Links:
     """Which steps read what which steps give."""
 
     def __init__(self, emitted: Emitted) -> None:
@@ -154,7 +165,7 @@ def _reached(start: set[Step], links: Mapping[Step, list[Step]]) -> set[Step]:
     return found
 
 
-def _draw_in(scope: Scope, links: _Links, layers: Mapping[Step, Module], order: Mapping[Step, int]) -> None:
+def _draw_in(scope: Scope, links: Links, layers: Mapping[Step, Module], order: Mapping[Step, int]) -> None:
     """Steps without weights between the steps of a child belong to it, whatever they are called."""
     for child in scope.children:
         _draw_in(child, links, layers, order)
@@ -165,7 +176,7 @@ def _draw_in(scope: Scope, links: _Links, layers: Mapping[Step, Module], order: 
             scope.steps = [step for step in scope.steps if step not in between]
 
 
-def _open_cycles(scope: Scope, links: _Links, order: Mapping[Step, int]) -> None:
+def _open_cycles(scope: Scope, links: Links, order: Mapping[Step, int]) -> None:
     """Children that cannot be one call each are opened until those that are left can."""
     while stuck := _stuck(scope, links, order):
         scope.open(min(stuck, key=lambda child: len(child.all_steps())))
@@ -173,20 +184,25 @@ def _open_cycles(scope: Scope, links: _Links, order: Mapping[Step, int]) -> None
         _open_cycles(child, links, order)
 
 
-def _stuck(scope: Scope, links: _Links, order: Mapping[Step, int]) -> list[Scope]:
+def _stuck(scope: Scope, links: Links, order: Mapping[Step, int]) -> list[Scope]:
     _, left = _sorted(scope, links, order)
     return [item for item in left if isinstance(item, Scope)]
 
 
-def ordered(scope: Scope, emitted: Emitted) -> list[Item]:
-    """Steps and children of a scope, in an order in which each comes after what it reads."""
-    order = {step: index for index, step in enumerate(emitted.steps)}
-    items, left = _sorted(scope, _Links(emitted), order)
+def ordered(scope: Scope, links: Links, order: Mapping[Step, int]) -> list[Item]:
+    """Steps and children of a scope, in an order in which each comes after what it reads.
+
+    Args:
+        scope: The scope.
+        links: The links of its graph.
+        order: Position of each step in the graph.
+    """
+    items, left = _sorted(scope, links, order)
     assert not left
     return items
 
 
-def _sorted(scope: Scope, links: _Links, order: Mapping[Step, int]) -> tuple[list[Item], list[Item]]:
+def _sorted(scope: Scope, links: Links, order: Mapping[Step, int]) -> tuple[list[Item], list[Item]]:
     """Items as far as they can be ordered, and those in cycles."""
     item_of: dict[Step, Item] = {step: step for step in scope.steps}
     for child in scope.children:
