@@ -5,8 +5,9 @@ import re
 import numpy as np
 from tests.exporters.torch.judge import BATCH, check, conv, op, program, weight
 
-from panmodel.dtypes import FLOAT32
+from panmodel.dtypes import FLOAT32, INT64
 from panmodel.model.builder import Builder
+from panmodel.model.symbolic import Dim
 
 IMAGE = (BATCH, 4, 8, 8)
 X = np.random.default_rng(1).normal(size=(2, 4, 8, 8)).astype(np.float32)
@@ -63,7 +64,7 @@ def test_what_crosses_the_border_is_passed_and_returned(tmp_path):
     out = op(build, "sum", "Add", op(build, "Tanh", "Tanh", first), second)
     build.output("y:0", out)
     source = check(build.graph(), [X], tmp_path)
-    assert "def forward(self, x, x_2):" in source
+    assert "def forward(self, x, y):" in source
     assert "return x, y" in source
     assert "a, b = self.heads(y, x)\n        return torch.tanh(a) + b" in source
 
@@ -116,6 +117,46 @@ def test_free_weights_are_parameters_of_the_class_that_uses_them(tmp_path):
     assert "self.scale = nn.Parameter(torch.zeros(4, 1, 1))" in source
     assert "self.offset = nn.Parameter(torch.zeros(4, 1, 1))" in source
     assert "self.conv1(x) * self.scale" in source
+
+
+def test_a_transformer_gets_its_classes_back(tmp_path):
+    build = Builder()
+    length = Dim.symbol("length")
+    ids = build.input("ids:0", INT64, (BATCH, length))
+    x = op(build, "bert/embeddings/Gather", "Gather", weight(build, "bert/embeddings/table", 50, 16), ids)
+
+    def dense(x, name, inner, outer):
+        y = op(build, f"{name}/MatMul", "MatMul", x, weight(build, f"{name}/kernel", inner, outer))
+        return op(build, f"{name}/BiasAdd", "Add", y, weight(build, f"{name}/bias", outer))
+
+    def heads(x, name):
+        with build.at(name):
+            return build.transpose(build.reshape(x, (BATCH, length, 4, 4)), (0, 2, 1, 3))
+
+    def normalized(x, name):
+        scale, bias = weight(build, f"{name}/gamma", 16), weight(build, f"{name}/beta", 16)
+        return op(build, f"{name}/norm", "LayerNormalization", x, scale, bias, axis=-1)
+
+    for index in range(2):
+        layer = f"bert/encoder/layer_{index}"
+        own = f"{layer}/attention/self"
+        query, key, value = (heads(dense(x, f"{own}/{name}", 16, 16), own) for name in ("query", "key", "value"))
+        with build.at(own):
+            scores = build.op("Softmax", build.op("MatMul", query, build.transpose(key, (0, 1, 3, 2))), axis=-1)
+            context = build.transpose(build.op("MatMul", scores, value), (0, 2, 1, 3))
+            context = build.reshape(context, (BATCH, length, 16))
+        y = dense(context, f"{layer}/attention/output/dense", 16, 16)
+        x = normalized(op(build, f"{layer}/attention/output/add", "Add", y, x), f"{layer}/attention/output/LayerNorm")
+        y = op(build, f"{layer}/mlp/Erf", "Erf", dense(x, f"{layer}/mlp/dense", 16, 32))
+        y = dense(y, f"{layer}/output/dense", 32, 16)
+        x = normalized(op(build, f"{layer}/output/add", "Add", y, x), f"{layer}/output/LayerNorm")
+    build.output("y:0", x)
+    source = check(build.graph(), [np.arange(10).reshape(2, 5)], tmp_path, tolerance=1e-4)
+    assert classes(source) == ["Self", "Output", "Attention", "Layer", "Encoder", "Net"]
+    assert "self.output = Output(16)" in source
+    assert "self.output = Output(32)" in source
+    assert "return self.layer_norm(self.dense(x) + y)" in source
+    assert "nn.Embedding(50, 16)" in source
 
 
 def test_outputs_may_be_inputs_weights_and_the_same_twice(tmp_path):

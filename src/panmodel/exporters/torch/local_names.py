@@ -31,6 +31,8 @@ class Locals:
         self.arguments: list[str] = []
         for placeholder, value in zip(placeholders, arguments, strict=True):
             plain = _argument(value, single=len(arguments) == 1, is_model=is_model)
+            if plain == "x" and not is_model:
+                plain = next((letter for letter in _PLAIN if letter not in self.arguments), "x")
             name = local(plain, "x", self.arguments)
             self.arguments.append(name)
             self._name[placeholder] = name
