@@ -26,6 +26,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+#: Lines of a list in a message, and characters of a name that a file gave.
+_MOST_LINES, _LONGEST_NAME = 100, 200
+#: Names that are compared with a wrong one to find the nearest, which takes long.
+_MOST_COMPARED = 10_000
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
 
 class PanmodelWarning(UserWarning):
     """Something worth knowing that is no loss of data (losses are notices of the report)."""
@@ -72,11 +81,12 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
         self.name = name
         there = list(known)
-        near = get_close_matches(name, there, n=3, cutoff=0.5)
+        shown = [_brief(known) for known in there[:_MOST_COMPARED]]
+        near = get_close_matches(_brief(name), shown, n=3, cutoff=0.5)
         hint = (
-            f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(there[:12]) or 'none'}"
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(shown[:12]) or 'none'}"
         )
-        super().__init__(f"no {kind} named {name!r}", where=where, hint=hint)
+        super().__init__(f"no {kind} named {_brief(name)!r}", where=where, hint=hint)
 
 
 class OutputExistsError(UsageError):
@@ -144,9 +154,11 @@ class UnsupportedOperatorsError(UnsupportedError):
         for item in found:
             groups.setdefault((item.operator, item.reason), []).append(item.node)
         lines = [f"{len(found)} node(s) cannot be converted:"]
-        for (operator, reason), nodes in sorted(groups.items()):
-            shown = ", ".join(nodes[:5]) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
-            lines.append(f"  {operator} × {len(nodes)} ({reason}): {shown}")
+        for (operator, reason), nodes in sorted(groups.items())[:_MOST_LINES]:
+            shown = ", ".join(map(_brief, nodes[:5])) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
+            lines.append(f"  {_brief(operator)} × {len(nodes)} ({_brief(reason)}): {shown}")
+        if len(groups) > _MOST_LINES:
+            lines.append(f"  … and {len(groups) - _MOST_LINES} more operators")
         hint = "cut the graph before these nodes with --inputs and --outputs, if what you need lies outside them"
         super().__init__("\n".join(lines), where=where, hint=hint)
 

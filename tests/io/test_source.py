@@ -88,3 +88,11 @@ def test_a_location_may_be_a_folder_or_nothing(folder):
     assert Location(folder / "prefix").names() == ["a.bin"]
     assert Location(folder / "a.bin").head(3) == b"\0\1\2"
     assert Location(folder / "prefix").head() == b""
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnsafeError, match="not a regular file"):
+        FileSource(tmp_path / "pipe")
+    with pytest.raises(UnsafeError, match="not a regular file"):
+        Location(tmp_path / "model.onnx").contained("pipe")

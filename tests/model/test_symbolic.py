@@ -92,3 +92,16 @@ def test_products_and_rounding_up():
     assert product(()) == 1
     assert ceil_div(2 * A, 2) == (2 * A + 1) // 2
     assert ceil_div(7, 2) == 4
+
+
+def test_expressions_that_outgrow_every_model_become_symbols():
+    size, other = Dim.symbol("n"), Dim.symbol("n")
+    for _ in range(100):
+        size, other = size * (size + 1), other * (other + 1)
+    assert size == other
+    assert len(str(size)) < 5000
+    grown = Dim.symbol("n")
+    for _ in range(100):
+        grown = grown // (grown + 3)
+    assert len(str(grown)) < 500
+    assert len(Dim.symbol("n").terms) == 1

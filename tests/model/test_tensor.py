@@ -114,3 +114,12 @@ def test_a_deferred_tensor_loads_when_read():
     tensor = DeferredTensor("d", dtypes.INT64, (2,), lambda: np.array([1, 2]))
     assert tensor.numpy().tolist() == [1, 2]
     assert tensor.origins == ("d",)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (3, 5), (1000, 1000)])
+def test_a_repeated_element_is_streamed_without_an_array(shape):
+    array = np.broadcast_to(np.float32(1.5), shape)
+    tensor = DeferredTensor("c", dtypes.FLOAT32, shape, lambda: array)
+    pieces = [bytes(piece) for piece in tensor.chunks(64)]
+    assert b"".join(pieces) == array.tobytes()
+    assert max(map(len, pieces)) <= 64

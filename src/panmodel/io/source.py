@@ -91,7 +91,9 @@ class FileSource(Source):
         self.path = Path(path)
         self.name = str(path)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
+            # a pipe must not be waited for, only to be refused
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
+            descriptor = os.open(path, flags)
         except FileNotFoundError:
             raise MissingFileError("there is no such file", where=self.name) from None
         self._close = weakref.finalize(self, os.close, descriptor)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from panmodel.dtypes import INT64, DType
-from panmodel.errors import CorruptError
+from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.model import folding, inference
 from panmodel.model.content_rules import LIMIT
 from panmodel.model.graph import OPSET, Attribute, Graph, Node, Value
@@ -23,6 +23,9 @@ from panmodel.model.tensor import ArrayTensor, Tensor
 
 if TYPE_CHECKING:
     import numpy as np
+
+#: Results of one node: far more than any model has, and few enough to be made when a file asks for any number.
+MOST_OUTPUTS = 1 << 16
 
 #: Numbers in the names of sizes that `Builder.fresh` made up.
 _FRESH = re.compile(r"\bd(\d+)\b")
@@ -114,7 +117,12 @@ class Builder:
 
         Returns:
             The results: new values, or known ones where nothing needs to be computed.
+
+        Raises:
+            UnsupportedError: There are none, or more than `MOST_OUTPUTS`.
         """
+        if not 0 < outputs <= MOST_OUTPUTS:
+            raise UnsupportedError(f"{op} with {outputs} results, between 1 and {MOST_OUTPUTS} are converted")
         while inputs and inputs[-1] is None:
             inputs = inputs[:-1]
         given = {name: value for name, value in attributes.items() if value is not None}

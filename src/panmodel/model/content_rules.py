@@ -8,6 +8,7 @@ Source: https://onnx.ai/onnx/operators/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Elements of the largest content that is followed through the graph.
 LIMIT = 4096
+#: Likewise where it holds symbols: far more sizes than a shape has.
+SYMBOLS = 256
 
 Attributes = Mapping[str, "Attribute"]
 Known = list[Any]
@@ -39,11 +42,23 @@ def _elementwise(function: str) -> Rule:
     def rule(known: Known, _: Attributes) -> np.ndarray | None:
         import numpy as np
 
+        if not _is_followed(*known):
+            return None
         with np.errstate(all="ignore"):
             # numpy keeps the type of its operands, as ONNX does, except that it may leave the array for a scalar
             return np.asarray(getattr(np, function)(*known))
 
     return rule
+
+
+def _is_followed(*arrays: np.ndarray) -> bool:
+    """Whether what these give when they are broadcast is small enough to be followed."""
+    import numpy as np
+
+    limit = SYMBOLS if any(array.dtype == object for array in arrays) else LIMIT
+    if math.prod(array.size for array in arrays) <= limit:
+        return True
+    return math.prod(np.broadcast_shapes(*(array.shape for array in arrays))) <= limit
 
 
 def _symbolic_safe(rule: Rule) -> Rule:
@@ -61,6 +76,8 @@ def _divide(known: Known, _: Attributes) -> np.ndarray | None:
     import numpy as np
 
     left, right = known
+    if not _is_followed(left, right):
+        return None
     if left.dtype.kind == "f":
         with np.errstate(all="ignore"):
             return np.asarray(left / right)
@@ -78,6 +95,8 @@ def _modulo(known: Known, attributes: Attributes) -> np.ndarray | None:
     import numpy as np
 
     left, right = known
+    if not _is_followed(left, right):
+        return None
     if left.dtype.kind != "f" and (right == 0).any():
         return None
     if left.dtype == object or right.dtype == object:
@@ -102,6 +121,8 @@ def _gather(known: Known, attributes: Attributes) -> np.ndarray | None:
     if indices.dtype == object or not known[0].ndim:
         return None
     size = known[0].shape[axis]
+    if indices.size * known[0].size > LIMIT * max(size, 1):
+        return None
     if indices.size and not ((indices >= -size) & (indices < size)).all():
         return None
     return np.asarray(np.take(known[0], indices.astype(np.int64), axis=axis))
@@ -196,7 +217,7 @@ def _expand(known: Known, _: Attributes) -> np.ndarray | None:
     import numpy as np
 
     shape = integers(known[1])
-    if shape is None or np.prod(shape, dtype=float) > LIMIT:
+    if shape is None or np.prod(np.broadcast_shapes(tuple(shape), known[0].shape), dtype=float) > LIMIT:
         return None
     try:
         return np.asarray(known[0] * np.ones(shape, known[0].dtype if known[0].dtype != object else np.int64))
@@ -269,9 +290,11 @@ RULES: dict[str, Rule] = {
 }
 
 
-def _fold_pairs(function: str, known: Known) -> np.ndarray:
+def _fold_pairs(function: str, known: Known) -> np.ndarray | None:
     import numpy as np
 
+    if not _is_followed(*known):
+        return None
     result = known[0]
     for array in known[1:]:
         result = getattr(np, function)(result, array)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
-from panmodel.model.content_rules import LIMIT, RULES, Attributes, integers
-from panmodel.model.symbolic import product
+from panmodel.model.content_rules import LIMIT, RULES, SYMBOLS, Attributes, integers
+from panmodel.model.symbolic import Dim, product
 from panmodel.model.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -50,11 +50,21 @@ def content(op: str, inputs: Sequence[Value | None], attributes: Attributes) -> 
     if any(value is not None and array is None for value, array in zip(inputs, known, strict=True)):
         return None
     known.extend(map(_int64, former_operands(op, attributes)))
-    result = rule(known, attributes)
-    if result is None or result.size > LIMIT:
+    try:
+        result = rule(known, attributes)
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # operands that do not fit the operator tell nothing
+        return None
+    if result is None or result.size > (LIMIT if result.dtype != object else SYMBOLS) or not _fits_int64(result):
         return None
     dtype = dtypes.BY_ONNX.get(attributes["to"]) if op == "Cast" else inputs[0].dtype if inputs[0] is not None else None
     return _narrow(result, dtype)
+
+
+def _fits_int64(array: np.ndarray) -> bool:
+    """Whether the numbers among sizes are such as a size can be."""
+    return array.dtype != object or all(
+        -(1 << 63) <= element < 1 << 63 for element in array.flat if not isinstance(element, Dim)
+    )
 
 
 def is_literal(op: str, inputs: Sequence[Value | None]) -> bool:

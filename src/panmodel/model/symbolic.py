@@ -3,12 +3,17 @@
 A dimension is an `int` or a `Dim`: a polynomial with whole coefficients over symbols such as "batch". Two equal
 polynomials are the same size whatever the symbols turn out to be, so that `2*H` computed on the way through a resize
 meets `2*H` computed by a shape expression of the source graph. What no polynomial can say (a rounded quotient) becomes
-a symbol named after its expression, so that the same expression is still the same size.
+a symbol named after its expression, so that the same expression is still the same size. So does a polynomial that
+outgrows every real model: expressions that a file builds of each other may double with each step.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+
+#: Beyond these a polynomial becomes a symbol of its own, and the name of a symbol a digest.
+_MOST_TERMS, _HIGHEST_DEGREE, _LARGEST_FACTOR, _LONGEST_NAME = 32, 16, 1 << 63, 200
 
 #: A monomial: its symbols in order, each as often as its power. () is the constant term.
 _Monomial = tuple[str, ...]
@@ -44,17 +49,19 @@ class Dim:
         terms = dict(self.terms)
         for monomial, factor in _terms(other).items():
             terms[monomial] = terms.get(monomial, 0) + factor
-        return _simplest(terms)
+        return _simplest(terms) if _is_small(terms) else _opaque(self, "+", other)
 
     def __mul__(self, other: object) -> Size:
         if not isinstance(other, (int, Dim)):
             return NotImplemented
+        if _degree(self) + _degree(other) > _HIGHEST_DEGREE:
+            return _opaque(self, "*", other)
         terms: dict[_Monomial, int] = {}
         for left, a in self.terms.items():
             for right, b in _terms(other).items():
                 monomial = tuple(sorted(left + right))
                 terms[monomial] = terms.get(monomial, 0) + a * b
-        return _simplest(terms)
+        return _simplest(terms) if _is_small(terms) else _opaque(self, "*", other)
 
     def __neg__(self) -> Size:
         return self * -1
@@ -125,6 +132,14 @@ def _terms(size: Size) -> Mapping[_Monomial, int]:
     return {(): size} if isinstance(size, int) else size.terms
 
 
+def _degree(size: Size) -> int:
+    return max(map(len, _terms(size)), default=0)
+
+
+def _is_small(terms: Mapping[_Monomial, int]) -> bool:
+    return len(terms) <= _MOST_TERMS and all(-_LARGEST_FACTOR <= factor < _LARGEST_FACTOR for factor in terms.values())
+
+
 def _simplest(terms: Mapping[_Monomial, int]) -> Size:
     dim = Dim(terms)
     if not dim.terms:
@@ -154,7 +169,10 @@ def _exact_quotient(size: Dim, by: Size) -> Size | None:
 
 def _opaque(left: Size, operator: str, right: Size) -> Dim:
     # in brackets, so that a factor before it multiplies the result
-    return Dim.symbol(f"({_operand(left)}{operator}{_operand(right)})")
+    name = f"({_operand(left)}{operator}{_operand(right)})"
+    if len(name) > _LONGEST_NAME:
+        name = f"size_{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
+    return Dim.symbol(name)
 
 
 def _operand(size: Size) -> str:

@@ -89,7 +89,11 @@ class Tensor:
         """
         if not self.dtype.bits:
             raise UnsupportedError(f"tensor {self.name!r}: {self.dtype} elements have no fixed width")
-        yield from _pieces(pack(self.numpy(), self.dtype), nbytes)
+        array = self.numpy()
+        if array.ndim and array.size > 1 and not any(array.strides) and self.dtype.bits >= 8:
+            yield from _repeated(pack(array[(slice(0, 1),) * array.ndim], self.dtype), array.size, nbytes)
+        else:
+            yield from _pieces(pack(array, self.dtype), nbytes)
 
     def transposed(self, perm: Sequence[int]) -> Tensor:
         """The lazy tensor whose axis i is this one's axis perm[i]."""
@@ -320,6 +324,14 @@ def _swapped(piece: memoryview, width: int) -> memoryview:
     import numpy as np
 
     return np.frombuffer(piece, np.uint8).reshape(-1, width)[:, ::-1].reshape(-1).copy().data
+
+
+def _repeated(element: memoryview, count: int, nbytes: int) -> Iterator[memoryview]:
+    """One element again and again, as constants of one value are kept."""
+    many = max(min(nbytes // len(element), count), 1)
+    piece = memoryview(bytes(element) * many)
+    for done in range(0, count, many):
+        yield piece[: min(many, count - done) * len(element)]
 
 
 def _pieces(data: memoryview, nbytes: int) -> Iterator[memoryview]:

@@ -111,7 +111,8 @@ def tensor_from_proto(name: str, proto: TensorProto) -> Tensor:
         if dtype.bits >= 8:
             return StoredTensor(name, dtype, shape, content)
         return DeferredTensor(name, dtype, shape, _content_loader(where, dtype, shape, content))
-    if size > DEFAULT.filled_elements:
+    width = len(proto.string_val[-1]) if dtype is STRING and proto.string_val else 1
+    if size * width > DEFAULT.filled_elements:
         raise LimitError(f"{where}: {size} elements made of a few values exceed {DEFAULT.filled_elements}")
     return DeferredTensor(name, dtype, shape, lambda: _filled(_values(proto, dtype, where), dtype, shape))
 
@@ -171,7 +172,7 @@ def _strings(content: Extent, where: str, shape: tuple[int, ...]) -> np.ndarray:
     position, lengths = 0, []
     for _ in range(math.prod(shape)):
         length = shift = 0
-        while position < len(data):
+        while position < len(data) and shift < 70:
             byte = data[position]
             position += 1
             length |= (byte & 0x7F) << shift

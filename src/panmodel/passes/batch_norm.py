@@ -75,8 +75,10 @@ def _scale(value: Value | None) -> _Scale | None:
             return None
         return found if gamma.literal and scalar(gamma) == 1 else found._replace(gamma=gamma)
     split = split_constant(node.inputs)
-    inner = _scale(split[0]) if split is not None else None
-    return inner._replace(gamma=split[1]) if split is not None and inner is not None and inner.gamma is None else None
+    if split is None or producer(split[0], "Mul") is not None:  # one factor is all that there is place for
+        return None
+    inner = _scale(split[0])
+    return inner._replace(gamma=split[1]) if inner is not None and inner.gamma is None else None
 
 
 def _moved_mean(value: Value | None) -> tuple[Value, _Scale] | None:

@@ -7,11 +7,12 @@ this one look for it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from panmodel.model.graph import Graph, Node, Value
 from panmodel.model.onnx_encoding import encode_graph
-from panmodel.model.tensor import ArrayTensor
+from panmodel.model.tensor import ArrayTensor, StoredTensor
 from panmodel.passes.rewrite import ANY, Operands, Rewriter, rewrite
 from panmodel.wire.protobuf import encode_bytes
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a result that is stored though nothing as large was before.
 LARGEST = 16 << 20
+#: What all results together may take in memory: so many times the weights of the file, and some for small files.
+MOST_COPIES, MOST_SMALL = 8, 256 << 20
 
 #: Operators that numpy has under another name, with the same meaning for floats.
 _NUMPY = {
@@ -43,19 +46,29 @@ _NEVER = frozenset(
 
 def run(graph: Graph) -> Graph:
     """The graph with such nodes replaced by their results."""
-    return rewrite(graph, {ANY: [folded]})
+    return rewrite(graph, {ANY: [partial(_folded, allowance=_Allowance(graph))]})
 
 
-def folded(node: Node, inputs: Operands, at: Rewriter) -> Sequence[Value] | None:
+class _Allowance:
+    """What results may still take; a few bytes of a file can ask for any number (constants of one repeated element)."""
+
+    def __init__(self, graph: Graph) -> None:
+        bases = {id(base): base for value in graph.initializers() if value.tensor for base in (value.tensor.base,)}
+        stored = sum(base.nbytes for base in bases.values() if isinstance(base, StoredTensor))
+        self.left = MOST_COPIES * stored + MOST_SMALL
+
+
+def _folded(node: Node, inputs: Operands, at: Rewriter, *, allowance: _Allowance) -> Sequence[Value] | None:
     """The results of a node whose operands are all constants."""
     known = [value for value in inputs if value is not None]
     if not known or not all(value.is_constant for value in known) or node.op in _NEVER:
         return None
-    if any(True for _ in node.subgraphs()) or not _fits(node, known):
+    if any(True for _ in node.subgraphs()) or not _fits(node, known, allowance.left):
         return None
     arrays = _evaluated(node, inputs, at.build.opset)
     if arrays is None:
         return None
+    allowance.left -= sum(array.nbytes for array in arrays)
     origins = [name for value in known if value.tensor is not None for name in value.tensor.origins]
     is_literal = all(value.literal for value in known)
     return [
@@ -66,9 +79,9 @@ def folded(node: Node, inputs: Operands, at: Rewriter) -> Sequence[Value] | None
     ]
 
 
-def _fits(node: Node, known: Sequence[Value]) -> bool:
-    """Whether the results are known in size, and not larger than what they replace, or small."""
-    given = sum(value.tensor.nbytes for value in known if value.tensor is not None)
+def _fits(node: Node, known: Sequence[Value], allowed: int) -> bool:
+    """Whether the results are known in size, allowed, and not larger than what they replace, or small."""
+    given = sum(value.tensor.nbytes for value in dict.fromkeys(known) if value.tensor is not None)
     total = 0
     for value in node.outputs:
         if value.dtype is None or not value.dtype.bits or value.shape is None:
@@ -79,7 +92,7 @@ def _fits(node: Node, known: Sequence[Value]) -> bool:
                 return False
             count *= size
         total += value.dtype.nbytes(count)
-    return total <= max(given, LARGEST)
+    return total <= min(allowed, max(given, LARGEST))
 
 
 def _evaluated(node: Node, inputs: Operands, opset: int) -> list[np.ndarray] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from panmodel.dtypes import BOOL, INT32, INT64, STRING
+from panmodel.errors import CorruptError
 from panmodel.importers.tensorflow.kernels import converted, widened
 from panmodel.importers.tensorflow.operands import int64_scalar, int64_vector, integers, rank_of, with_trailing_axes
 from panmodel.importers.tensorflow.registry import Operation, importer_op
@@ -45,6 +46,8 @@ def one_hot(node: Operation, build: Builder) -> Value:
     """
     indices, depth, on, off = node.x, node.input(1), node.input(2), node.input(3)
     axis = node.attr("axis", -1)
+    if axis < -1 or (indices.rank is not None and axis > indices.rank):
+        raise CorruptError(f"OneHot along axis {axis} of indices with {indices.rank} axes", where=node.name)
     dtype = INT64 if indices.dtype is INT64 else INT32
     index, limit = build.cast(indices, dtype), build.cast(int64_scalar(build, depth), dtype)
     classes = build.op("Range", build.constant(0, dtype), limit, build.constant(1, dtype))

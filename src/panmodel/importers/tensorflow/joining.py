@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from panmodel.dtypes import INT64
-from panmodel.errors import CorruptError
+from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.importers.tensorflow.kernels import converted, widened
 from panmodel.importers.tensorflow.operands import int64_vector, integers, known_axis, positive_axis, sizes
 from panmodel.importers.tensorflow.registry import Operation, importer_op
-from panmodel.model.builder import Builder
+from panmodel.model.builder import MOST_OUTPUTS, Builder
 from panmodel.model.graph import Value
 
 
@@ -42,6 +43,8 @@ def pack(node: Operation, build: Builder) -> Value:
 def unpack(node: Operation, build: Builder) -> Sequence[Value]:
     """Slices along an axis, without that axis."""
     axis, count = node.attr("axis", 0), node.attr("num", 0)
+    if not 0 <= count <= MOST_OUTPUTS:
+        raise UnsupportedError(f"Unpack into {count} slices, at most {MOST_OUTPUTS} are converted")
     if count == 1:
         return [build.squeeze(node.x, [axis])]
     return [build.op("Gather", node.x, build.constant(index), axis=axis) for index in range(count)]
@@ -54,7 +57,7 @@ def split(node: Operation, build: Builder) -> Sequence[Value]:
     if x.shape is not None:
         length = x.shape[positive_axis(node, axis, len(x.shape))]
         if isinstance(length, int):
-            if count < 1 or length % count:
+            if not 0 < count <= MOST_OUTPUTS or length % count:
                 raise CorruptError(f"Split of {length} into {count} equal pieces", where=node.name)
             return _pieces(build, x, axis, [length // count] * count)
     return [x] if count == 1 else build.ops("Split", x, outputs=count, axis=axis, num_outputs=count)
@@ -90,7 +93,7 @@ def _pieces(build: Builder, x: Value, axis: int, lengths: Sequence[int]) -> Sequ
         return [x]
     if x.content is None:
         return build.ops("Split", x, build.constant(list(lengths), INT64), outputs=len(lengths), axis=axis)
-    ends = [sum(lengths[: index + 1]) for index in range(len(lengths))]  # what is known stays known in slices
+    ends = accumulate(lengths)  # what is known stays known in slices
     return [build.slice(x, [end - size], [end], [axis]) for end, size in zip(ends, lengths, strict=True)]
 
 
