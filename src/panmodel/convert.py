@@ -1,21 +1,16 @@
-"""Plans a conversion and runs it: the only place where the pipeline is put together.
-
-A plan is the shortest way through the dialects: a source whose graph is in the dialect of the target passes through
-nothing, weights alone go straight from reader to writer, and everything else meets in the hub.
-"""
+"""The verbs that write: plan a conversion (`plan`), run it, verify it, and make out the receipt."""
 
 from __future__ import annotations
 
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panmodel import formats
-from panmodel.errors import LossyError, UnsupportedError, UsageError, VerificationError
+from panmodel.errors import LimitError, LossyError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
 from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
@@ -24,11 +19,10 @@ from panmodel.model.notice import GraphLost, Notice, TrainingStateLost
 from panmodel.model.report import Report, Verification
 from panmodel.model.torch import TorchSource
 from panmodel.model.training import TrainingState
+from panmodel.plan import Names, Plan, Request, plan
 
 if TYPE_CHECKING:
     import torch
-
-Names = Sequence[str] | None
 
 
 def write(model: Model, path: PathLike, *, to: str | None = None, force: bool = False) -> Report:
@@ -41,7 +35,7 @@ def write(model: Model, path: PathLike, *, to: str | None = None, force: bool = 
         force: Replace what is there.
     """
     target = Path(path)
-    return _finish(model, target, _target_format(target, to), _Plan(), force=force)
+    return _finish(model, target, _target_format(target, to), Plan(), force=force)
 
 
 def convert(
@@ -85,16 +79,16 @@ def convert(
     if _is_same(Path(source), path):
         raise UsageError("is both source and target", where=str(path))
     model = read(source)
-    plan = _plan(model, record, inputs, outputs, weights_only=weights_only)
+    chosen = plan(model, record, Request(inputs, outputs, _weights_file(path)), weights_only=weights_only)
     if not dry_run and not force:
         record.sink(path).require_free()
-    result = plan.run(model)
-    result.notices.extend(_losses(model, record, plan, weights_only=weights_only))
+    result = chosen.run(model)
+    result.notices.extend(_losses(model, record, chosen, weights_only=weights_only))
     if strict and result.notices:
         losses = "\n".join(f"  {notice}" for notice in result.notices)
         raise LossyError(f"something would be lost:\n{losses}", where=str(source), hint="leave out --strict to go on")
     verification = _verified(model, result, str(source)) if verify else None
-    report = _finish(result, path, record, plan, origin=model.format, force=force, dry_run=dry_run)
+    report = _finish(result, path, record, chosen, origin=model.format, force=force, dry_run=dry_run)
     report.verification = verification
     report.seconds = time.monotonic() - began
     return report
@@ -111,127 +105,14 @@ def to_torch(source: PathLike, *, inputs: Names = None, outputs: Names = None) -
     from panmodel.runtimes import torch as runtime
 
     model = read(source)
-    result = _plan(model, formats.by_name("torch_source"), inputs, outputs, weights_only=False).run(model)
+    result = plan(model, formats.by_name("torch_source"), Request(inputs, outputs)).run(model)
     assert isinstance(result.program, TorchSource)
     return runtime.build(result.program)
 
 
-# Plans
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One way from a dialect to another."""
-
-    source: str
-    target: str
-    title: str
-    run: Callable[[Model, Names, Names], Model]
-
-
-def _import_tensorflow(model: Model, inputs: Names, outputs: Names) -> Model:
-    from panmodel import passes
-    from panmodel.importers.tensorflow.driver import import_graph
-
-    imported = import_graph(model, inputs, outputs)
-    assert isinstance(imported.program, Graph)
-    return replace(imported, program=passes.optimize(imported.program))
-
-
-def _freeze_tensorflow(model: Model, inputs: Names, outputs: Names) -> Model:
-    from panmodel.model.tensorflow import TensorFlowGraph
-    from panmodel.model.tensorflow_freeze import freeze
-
-    assert isinstance(model.program, TensorFlowGraph)
-    return replace(model, program=freeze(model.program, outputs=outputs, inputs=inputs))
-
-
-def _export_torch(model: Model, inputs: Names, outputs: Names) -> Model:
-    from panmodel import passes
-    from panmodel.exporters.torch import export
-    from panmodel.passes.layout import permutes
-
-    assert isinstance(model.program, Graph)
-    if model.format == "onnx":
-        model = replace(model, program=passes.optimize(_cut(model.program, inputs, outputs, model.source)))
-    exported = export(model)
-    assert isinstance(exported.program, TorchSource)
-    assert isinstance(model.program, Graph)
-    names = {**exported.program.names, "permutes": permutes(model.program)}
-    return replace(exported, program=replace(exported.program, names=names))
-
-
-def _cut_onnx(model: Model, inputs: Names, outputs: Names) -> Model:
-    assert isinstance(model.program, Graph)
-    return replace(model, program=_cut(model.program, inputs, outputs, model.source))
-
-
-def _cut(graph: Graph, inputs: Names, outputs: Names, where: str) -> Graph:
-    if inputs is None and outputs is None:
-        return graph
-    from panmodel.passes.cut import cut
-
-    return cut(graph, inputs, outputs, where)
-
-
-_STEPS = (
-    _Step("tensorflow", "tensorflow", "freeze", _freeze_tensorflow),
-    _Step("tensorflow", "onnx", "import TensorFlow", _import_tensorflow),
-    _Step("onnx", "onnx", "cut", _cut_onnx),
-    _Step("onnx", "torch", "export PyTorch", _export_torch),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The steps of a conversion, and whether the graph comes along."""
-
-    steps: tuple[_Step, ...] = ()
-    inputs: Names = None
-    outputs: Names = None
-    keeps_graph: bool = True
-
-    def run(self, model: Model) -> Model:
-        if not self.keeps_graph:
-            return replace(model, program=None, notices=list(model.notices))
-        model = replace(model, notices=list(model.notices))
-        for step in self.steps:
-            model = step.run(model, self.inputs, self.outputs)
-        return model
-
-
-def _plan(model: Model, record: Format, inputs: Names, outputs: Names, *, weights_only: bool) -> _Plan:
-    """The shortest way from a model to a format."""
-    wants_graph = record.target_dialect is not None and not weights_only
-    if model.dialect is None or not wants_graph:
-        if inputs is not None or outputs is not None:
-            raise UsageError("inputs and outputs say where to cut a graph, and no graph is converted here")
-        if record.keeps & Holds.GRAPH:
-            hint = "weights alone can become .safetensors or .pt"
-            raise UnsupportedError(
-                f"holds weights without a graph, {record.name} needs one", where=model.source, hint=hint
-            )
-        return _Plan(keeps_graph=False)
-    steps = _way(model.dialect, record.target_dialect or "")
-    if steps is None:
-        message = f"there is no way from {model.format} to {record.name} yet"
-        raise UnsupportedError(
-            message, where=model.source, hint="`panmodel formats` lists what can be read and written"
-        )
-    return _Plan(steps, inputs, outputs)
-
-
-def _way(source: str, target: str) -> tuple[_Step, ...] | None:
-    """Breadth first through the dialects; a step within one dialect stands only where nothing else is to be done."""
-    if source == target:
-        return tuple(step for step in _STEPS if step.source == step.target == source)
-    ways: list[tuple[_Step, ...]] = [()]
-    for way in ways:
-        at = way[-1].target if way else source
-        if at == target:
-            return way
-        ways.extend((*way, step) for step in _STEPS if step.source == at != step.target and len(way) < len(_STEPS))
-    return None
+def _weights_file(target: Path) -> str:
+    """Where the weights of PyTorch source will be: in the target, or beside it if the target is the source itself."""
+    return target.name if target.suffix != ".py" else f"{target.stem}.safetensors"
 
 
 def _is_same(source: Path, target: Path) -> bool:
@@ -250,7 +131,7 @@ def _target_format(path: Path, to: str | None) -> Format:
 # Receipts
 
 
-def _losses(model: Model, record: Format, plan: _Plan, *, weights_only: bool) -> list[Notice]:
+def _losses(model: Model, record: Format, plan: Plan, *, weights_only: bool) -> list[Notice]:
     """What the target has no place for."""
     lost: list[Notice] = []
     if model.program is not None and not plan.keeps_graph and not weights_only:
@@ -285,7 +166,7 @@ def _finish(
     model: Model,
     path: Path,
     record: Format,
-    plan: _Plan,
+    plan: Plan,
     *,
     origin: str = "",
     force: bool = False,

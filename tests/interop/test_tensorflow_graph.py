@@ -132,12 +132,15 @@ from tensorflow.core.framework import graph_pb2, types_pb2, variable_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 messages, pending = {}, [graph_pb2.GraphDef, saved_model_pb2.SavedModel, variable_pb2.VariableDef]
+def is_repeated(field):  # newer protobuf packages have no labels
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == 3
+
 pending = [message.DESCRIPTOR for message in pending]
 while pending:
     message = pending.pop()
     if message.name in messages:
         continue
-    messages[message.name] = {field.name: [field.number, field.type, field.label == 3] for field in message.fields}
+    messages[message.name] = {field.name: [field.number, field.type, is_repeated(field)] for field in message.fields}
     pending += [field.message_type for field in message.fields if field.message_type is not None]
 found = {"messages": messages, "types": dict(types_pb2.DataType.items())}
 json.dump(found, open(folder + "/fields.json", "w"))

@@ -12,7 +12,6 @@ CASES = cases()
 REFUSED = {
     "AvgPool same, any size": "AveragePool",
     "StridedSlice unknown rank": "Gather",
-    "TopKV2 computed": "TopK",
 }
 
 

@@ -9,11 +9,12 @@ from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 
 
-def export(model: Model) -> Model:
+def export(model: Model, *, weights: str = "net.safetensors") -> Model:
     """Write a model whose graph is in the hub as PyTorch source.
 
     Args:
         model: A model with a `Graph`.
+        weights: Name of the file that the weights will be in, for the header.
 
     Returns:
         The model with a `TorchSource`; its tensors are the state dict.
@@ -26,5 +27,5 @@ def export(model: Model) -> Model:
 
     if not isinstance(model.program, Graph):
         raise UnsupportedError("only a graph can become PyTorch source", where=model.source)
-    program = write_module(model.program, model.source)
+    program = write_module(model.program, model.source, weights)
     return replace(model, format="torch_source", program=program, tensors=dict(program.state))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
-from panmodel.errors import UnsupportedError, UnsupportedOperator, UnsupportedOperatorsError
+from panmodel.errors import CorruptError, UnsupportedError, UnsupportedOperator, UnsupportedOperatorsError
 from panmodel.exporters.torch import literals
 from panmodel.exporters.torch.naming import layer_path
 from panmodel.exporters.torch.registry import handler_of
@@ -106,6 +106,10 @@ class Emitted:
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and node.id in self.references:
                 yield self.references[node.id]
+
+
+#: What a handler raises on attributes and operands that the operator does not have.
+_MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, SyntaxError)
 
 
 class Emitter:
@@ -279,6 +283,9 @@ class Emitter:
                 refused.append(UnsupportedOperator(operator, node.name or node.output.name, error.message))
                 needed.update(value for value in node.inputs if value is not None)
                 continue
+            except _MALFORMED as error:
+                found = f"malformed {node.op} ({type(error).__name__}: {str(error)[:200]})"
+                raise CorruptError(found, where=f"node {node.name!r}") from error
             for step in steps:
                 needed.update(value for value in self.emitted.read(step.tree) if isinstance(value, Value))
             self.emitted.steps.extend(reversed(steps))
@@ -309,7 +316,10 @@ class Emitter:
     def _tree(self, text: str, value: Value | None, node: Node) -> ast.expr:
         if value is not None and value.dtype in _STORED_ONLY and self._widens(node):
             text = f"({text}).to({self.dtype(value.dtype)})"
-        return ast.parse(text, mode="eval").body
+        try:
+            return ast.parse(text, mode="eval").body
+        except (RecursionError, MemoryError, SyntaxError):  # Python nests no deeper
+            raise UnsupportedError(f"its expression is too long ({len(node.inputs)} operands)") from None
 
     def _widens(self, node: Node) -> bool:
         operands = {value.dtype for value in node.inputs if value is not None}

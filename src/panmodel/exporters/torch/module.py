@@ -25,12 +25,13 @@ _SPATIAL = frozenset(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchN
 _LAYOUTS = {3: "NCW", 4: "NCHW", 5: "NCDHW"}
 
 
-def write_module(graph: Graph, path: str) -> TorchSource:
+def write_module(graph: Graph, path: str, weights: str = "net.safetensors") -> TorchSource:
     """A graph as Python source.
 
     Args:
         graph: The graph.
         path: The file that it was read from, for the header.
+        weights: The file that the weights will be in, likewise; empty if there are none.
 
     Raises:
         UnsupportedOperatorsError: Operators that cannot be written, all of them.
@@ -58,7 +59,7 @@ def write_module(graph: Graph, path: str) -> TorchSource:
     body = _functions(emitted.functions)
     for made in written:
         body += ["", "", *made.text()]
-    text = _header(name, path, body, has_state=bool(state.tensors))
+    text = _header(name, path, body, weights if state.tensors else "")
     return TorchSource("\n".join(text) + "\n", name, state.tensors, names)
 
 
@@ -79,16 +80,16 @@ def _model_name(graph: Graph, path: str) -> str:
 # The header
 
 
-def _header(name: str, path: str, body: Sequence[str], *, has_state: bool) -> list[str]:
+def _header(name: str, path: str, body: Sequence[str], weights: str) -> list[str]:
     source = quoted(PurePath(path).name) or "a graph"
     text = [f"{SOURCE_MARK} {_version()} from {source}", f'"""{name}, converted from {source}.']
-    if has_state:
+    if weights:
         text += [
             "",
-            "The weights are in the .safetensors file beside this one, their original names in .names.json:",
+            "The weights are in a file beside this one, their original names in .names.json:",
             "",
             f"    model = {name}()",
-            '    model.load_state_dict(safetensors.torch.load_file("net.safetensors"))',
+            f"    model.load_state_dict({_loading(weights)})",
             "    model.eval()",
             '"""',
         ]
@@ -97,6 +98,14 @@ def _header(name: str, path: str, body: Sequence[str], *, has_state: bool) -> li
     needs_math = any("math." in line for line in body)
     text += ["", *(["import math", ""] if needs_math else [])]
     return [*text, "import torch", "import torch.nn.functional as F", "from torch import nn", *body]
+
+
+def _loading(weights: str) -> str:
+    """The call that gives the state dict of a file."""
+    name = f'"{quoted(weights)}"'
+    if PurePath(weights).suffix == ".safetensors":
+        return f"safetensors.torch.load_file({name})"
+    return f"torch.load({name}, weights_only=True)"
 
 
 def _functions(names: dict[str, None]) -> list[str]:

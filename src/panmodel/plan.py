@@ -1,0 +1,168 @@
+"""Plans of conversions: the shortest way from the dialect of a source to that of a target.
+
+A source whose graph is in the dialect of the target passes through nothing, weights alone go straight from reader to
+writer, and everything else meets in the hub. A new importer or exporter is a row of `_STEPS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from panmodel.errors import UnsupportedError, UsageError
+from panmodel.model.format import Format, Holds
+from panmodel.model.graph import Graph
+from panmodel.model.model import Model
+from panmodel.model.torch import TorchSource
+
+Names = Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks of a conversion's steps.
+
+    Attributes:
+        inputs: Tensors that become the inputs; None if they are to be found.
+        outputs: Tensors that become the outputs, likewise.
+        weights: Name of the file that the weights of PyTorch source will be in.
+    """
+
+    inputs: Names = None
+    outputs: Names = None
+    weights: str = "net.safetensors"
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the graph is to be cut."""
+        return self.inputs is not None or self.outputs is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One way from a dialect to another."""
+
+    source: str
+    target: str
+    title: str
+    run: Callable[[Model, Request], Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of a conversion.
+
+    Attributes:
+        steps: What is done, in order.
+        request: What the user asks of them.
+        keeps_graph: Whether the graph comes along.
+    """
+
+    steps: tuple[Step, ...] = ()
+    request: Request = field(default_factory=Request)
+    keeps_graph: bool = True
+
+    def run(self, model: Model) -> Model:
+        """The model as the target takes it; the given one stays as it is."""
+        result = replace(model, notices=list(model.notices))
+        if not self.keeps_graph:
+            result.program = None
+        for step in self.steps:
+            result = step.run(result, self.request)
+        return result
+
+
+def plan(model: Model, record: Format, request: Request, *, weights_only: bool = False) -> Plan:
+    """The shortest way from a model to a format.
+
+    Args:
+        model: The source.
+        record: Format of the target.
+        request: What the user asks.
+        weights_only: Move the tensors as they are, without any graph.
+
+    Raises:
+        UnsupportedError: There is no way.
+        UsageError: Names to cut at, and no graph.
+    """
+    if model.dialect is None or record.target_dialect is None or weights_only:
+        if request.cuts:
+            raise UsageError("inputs and outputs say where to cut a graph, and no graph is converted here")
+        if record.keeps & Holds.GRAPH:
+            hint = "weights alone can become .safetensors or .pt"
+            message = f"holds weights without a graph, {record.name} needs one"
+            raise UnsupportedError(message, where=model.source, hint=hint)
+        return Plan(keeps_graph=False)
+    steps = _way(model.dialect, record.target_dialect)
+    if steps is None:
+        message = f"there is no way from {model.format} to {record.name} yet"
+        hint = "`panmodel formats` lists what can be read and written"
+        raise UnsupportedError(message, where=model.source, hint=hint)
+    return Plan(steps, request)
+
+
+def _way(source: str, target: str) -> tuple[Step, ...] | None:
+    """Breadth first through the dialects; a step within one dialect stands only where nothing else is to be done."""
+    if source == target:
+        return tuple(step for step in _STEPS if step.source == step.target == source)
+    ways: list[tuple[Step, ...]] = [()]
+    for way in ways:
+        at = way[-1].target if way else source
+        if at == target:
+            return way
+        ways.extend((*way, step) for step in _STEPS if step.source == at != step.target and len(way) < len(_STEPS))
+    return None
+
+
+# Steps; what they need is imported when they run
+
+
+def _import_tensorflow(model: Model, request: Request) -> Model:
+    from panmodel import passes
+    from panmodel.importers.tensorflow.driver import import_graph
+
+    imported = import_graph(model, request.inputs, request.outputs)
+    return replace(imported, program=passes.optimize(_graph(imported)))
+
+
+def _freeze_tensorflow(model: Model, request: Request) -> Model:
+    from panmodel.model.tensorflow import TensorFlowGraph
+    from panmodel.model.tensorflow_freeze import freeze
+
+    assert isinstance(model.program, TensorFlowGraph)
+    return replace(model, program=freeze(model.program, outputs=request.outputs, inputs=request.inputs))
+
+
+def _cut_onnx(model: Model, request: Request) -> Model:
+    from panmodel.passes.cut import cut
+
+    if not request.cuts:
+        return model
+    return replace(model, program=cut(_graph(model), request.inputs, request.outputs, model.source))
+
+
+def _export_torch(model: Model, request: Request) -> Model:
+    from panmodel import passes
+    from panmodel.exporters.torch import export
+    from panmodel.passes.layout import permutes
+
+    if model.format == "onnx":
+        model = _cut_onnx(model, request)
+        model = replace(model, program=passes.optimize(_graph(model)))
+    exported = export(model, weights=request.weights)
+    assert isinstance(exported.program, TorchSource)
+    names = {**exported.program.names, "permutes": permutes(_graph(model))}
+    return replace(exported, program=replace(exported.program, names=names))
+
+
+def _graph(model: Model) -> Graph:
+    assert isinstance(model.program, Graph)
+    return model.program
+
+
+_STEPS = (
+    Step("tensorflow", "tensorflow", "freeze", _freeze_tensorflow),
+    Step("tensorflow", "onnx", "import TensorFlow", _import_tensorflow),
+    Step("onnx", "onnx", "cut", _cut_onnx),
+    Step("onnx", "torch", "export PyTorch", _export_torch),
+)
