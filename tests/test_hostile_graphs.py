@@ -5,12 +5,13 @@ import resource
 import time
 
 import numpy as np
+import onnx
 import pytest
 from tests.tensorflow_graphs import Shape, const, graph_def, node
 
 import panmodel
 from panmodel.dtypes import FLOAT32, INT32
-from panmodel.errors import PanmodelError, UnsupportedOperatorsError
+from panmodel.errors import LimitError, PanmodelError, UnsupportedOperatorsError
 from panmodel.wire.protobuf import encode_bytes
 from panmodel.wire.tensorflow_messages import AttrValue, Dim, TensorProto, TensorShapeProto
 
@@ -131,3 +132,56 @@ def test_a_list_of_unsupported_operators_stays_readable(tmp_path):
         panmodel.convert(path, tmp_path / "net.onnx")
     assert len(caught.value.found) == 300
     assert len(str(caught.value)) < 100_000
+
+
+def onnx_file(path, *nodes, initializers=(), functions=()):
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", ["n", 3, "h", "w"]), ("y", None))
+    )
+    graph = onnx.helper.make_graph(nodes, "g", [x], [y], list(initializers))
+    opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("f", 1)]
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=opsets, functions=functions).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("target", ["net.py", "net.onnx"])
+def test_functions_that_call_each_other_twice_at_every_level(target, tmp_path):
+    def function(level):
+        op, domain = (f"f{level + 1}", "f") if level < 40 else ("Relu", "")
+        nodes = [onnx.helper.make_node(op, [a], [b], domain=domain) for a, b in (("a", "b"), ("b", "c"))]
+        opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("f", 1)]
+        return onnx.helper.make_function("f", f"f{level}", ["a"], ["c"], nodes, opsets)
+
+    call = onnx.helper.make_node("f0", ["x"], ["y"], domain="f")
+    path = onnx_file(tmp_path / "a.onnx", call, functions=[function(level) for level in range(41)])
+    begin = time.monotonic()
+    with pytest.raises(LimitError):
+        panmodel.convert(path, tmp_path / target)
+    assert time.monotonic() - begin < SECONDS
+
+
+CODE = "1), __import__('os').system('id'"
+INJECTIONS = {
+    "a group": onnx.helper.make_node("Conv", ["x", "w"], ["y"], group=CODE),
+    "strides": onnx.helper.make_node("Conv", ["x", "w"], ["y"], strides=[CODE, CODE]),
+    "an axis": onnx.helper.make_node("Softmax", ["x"], ["y"], axis=CODE),
+    "a number": onnx.helper.make_node("Elu", ["x"], ["y"], alpha=CODE),
+}
+
+
+@pytest.mark.parametrize("what", INJECTIONS)
+def test_no_attribute_becomes_code(what, tmp_path):
+    weight = onnx.numpy_helper.from_array(np.ones((3, 3, 1, 1), np.float32), "w")
+    path = onnx_file(tmp_path / "a.onnx", INJECTIONS[what], initializers=[weight])
+    with pytest.raises(PanmodelError):
+        panmodel.convert(path, tmp_path / "net.py")
+    assert not (tmp_path / "net.py").exists()
+
+
+@pytest.mark.parametrize("op", ["Sum", "Max", "Mean"])
+def test_operands_without_number(op, tmp_path):
+    names = [f"r{index}" for index in range(5000)]
+    nodes = [onnx.helper.make_node("Relu", ["x"], [name]) for name in names]
+    path = onnx_file(tmp_path / "a.onnx", *nodes, onnx.helper.make_node(op, names, ["y"]))
+    with contextlib.suppress(PanmodelError):
+        panmodel.convert(path, tmp_path / "net.py")

@@ -45,7 +45,12 @@ def infer(node: Node, outputs: int, opset: int, fresh: Fresh) -> list[Type]:
         assert node.inputs[0] is not None
         return [(node.inputs[0].dtype, piece) for piece in shapes]
     rule = RULES.get(node.op) if outputs == 1 else None
-    if rule is not None and (shape := rule(node, fresh)) is not None:
+    try:
+        shape = rule(node, fresh) if rule is not None else None
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        where = f"node {node.name}" if node.name else ""
+        raise CorruptError(f"{node.op} does not fit its operands: {error}", where=where) from error
+    if shape is not None:
         first = node.inputs[0]
         return [(first.dtype if first is not None else None, shape)]
     return _from_schema(node, outputs, opset, fresh)

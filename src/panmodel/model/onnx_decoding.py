@@ -145,7 +145,10 @@ class Decoder:
         item, name = proto.attribute[0], proto.output[0]
         value = self._attribute(item, ChainMap(), title)
         if not isinstance(value, Tensor):
-            value = ArrayTensor(_array(item.name, value, title))
+            try:
+                value = ArrayTensor(_array(item.name, value, title))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise CorruptError(f"{title}: {item.name!r} is no constant of its kind", where=self.where) from error
         return self._initializer(name, value, literal=True)
 
     def _attribute(self, item: AttributeProto, scope: Scope, title: str) -> Any:

@@ -15,6 +15,9 @@ from panmodel.wire.protobuf import Message
 
 M = TypeVar("M", bound=Message)
 
+#: Calls, and characters of the names that they make: calls within each other may double at every level.
+_MOST_CALLS, _MOST_CHARACTERS = 100_000, 64 << 20
+
 
 class Functions:
     """The functions of one model.
@@ -27,7 +30,7 @@ class Functions:
     def __init__(self, functions: Sequence[FunctionProto], where: str) -> None:
         self._functions = {(item.domain, item.name, item.overload): item for item in functions}
         self._where = where
-        self._calls = 0
+        self._calls = self._characters = 0
 
     def inlined(self, nodes: Sequence[NodeProto], depth: int = 0) -> Iterator[NodeProto]:
         """The nodes, with each call replaced by the function's own nodes.
@@ -48,13 +51,16 @@ class Functions:
 
     def _call(self, node: NodeProto, function: FunctionProto) -> list[NodeProto]:
         self._calls += 1
-        if self._calls > DEFAULT.nodes:
-            raise LimitError(f"more than {DEFAULT.nodes} calls of functions", where=self._where)
+        if self._calls > _MOST_CALLS:
+            raise LimitError(f"more than {_MOST_CALLS} calls of functions", where=self._where)
         if len(node.input) > len(function.input) or len(node.output) > len(function.output):
             message = f"node {node.name!r} calls {function.name!r} with more values than the function has"
             raise CorruptError(message, where=self._where)
         title = node.name or next((name for name in node.output if name), function.name)
         prefix = f"{title}/{function.name}_{self._calls}/"
+        self._characters += len(prefix) * (1 + len(function.node))
+        if self._characters > _MOST_CHARACTERS:
+            raise LimitError("calls of functions within each other make names without end", where=self._where)
         names = dict.fromkeys(function.input, "") | dict(zip(function.input, node.input, strict=False))
         made = {name: given for name, given in zip(function.output, node.output, strict=False) if given}
         # an operand that is handed on as a result needs a node of its own

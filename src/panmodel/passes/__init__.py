@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from panmodel.errors import CorruptError
 from panmodel.model.graph import Graph
+from panmodel.model.onnx_schema import check_operators
 from panmodel.passes import activation, batch_norm, duplicates, flatten, fold, fusion, layout, shapes, simplify
 
 #: What is written out must be recognised before weights are folded, and in the source's layout before that changes;
@@ -20,7 +21,9 @@ def optimize(graph: Graph) -> Graph:
 
     Raises:
         CorruptError: Nodes contradict the operators that they name.
+        UnsupportedOperatorsError: Operators that ONNX does not have.
     """
+    check_operators(graph)
     for step in ORDER:
         try:
             graph = step.run(graph)

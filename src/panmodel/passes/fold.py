@@ -38,10 +38,18 @@ _NUMPY = {
     "Div": "divide",
 }
 
-#: Operators that give something else each time, or that have no operands to be constant.
-_NEVER = frozenset(
-    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout")
-)
+#: Operators that may be computed while converting: they give the same each time, take no longer than operands and
+#: results are large, and decode nothing.
+_COMPUTED_NAMES = """
+    Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr
+    BitwiseXor Cast Ceil Clip Concat ConstantOfShape Cos Cosh CumSum DepthToSpace Div Elu Equal Erf Exp Expand
+    EyeLike Flatten Floor Gather Gemm Greater GreaterOrEqual HardSigmoid Identity IsInf IsNan LeakyRelu Less
+    LessOrEqual Log LogSoftmax MatMul Max Mean Min Mod Mul Neg Not OneHot Or Pad Pow Range Reciprocal ReduceL1
+    ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+    Relu Reshape Round Selu Shape Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split
+    Sqrt Squeeze Sub Sum Tan Tanh Tile Transpose Trilu Unsqueeze Where Xor
+"""
+_COMPUTED = frozenset(_COMPUTED_NAMES.split())
 
 
 def run(graph: Graph) -> Graph:
@@ -61,7 +69,7 @@ class _Allowance:
 def _folded(node: Node, inputs: Operands, at: Rewriter, *, allowance: _Allowance) -> Sequence[Value] | None:
     """The results of a node whose operands are all constants."""
     known = [value for value in inputs if value is not None]
-    if not known or not all(value.is_constant for value in known) or node.op in _NEVER:
+    if not known or not all(value.is_constant for value in known) or node.op not in _COMPUTED:
         return None
     if any(True for _ in node.subgraphs()) or not _fits(node, known, allowance.left):
         return None
@@ -92,7 +100,7 @@ def _fits(node: Node, known: Sequence[Value], allowed: int) -> bool:
                 return False
             count *= size
         total += value.dtype.nbytes(count)
-    return total <= min(allowed, max(given, LARGEST))
+    return given <= allowed and total <= min(allowed, max(given, LARGEST))
 
 
 def _evaluated(node: Node, inputs: Operands, opset: int) -> list[np.ndarray] | None:

@@ -50,7 +50,8 @@ def dropped(perm: Perm, axes: Sequence[int]) -> Perm:
 
 def moves_data(value: Value, perm: Perm) -> bool:
     """Whether permuting a value changes the order of its elements, as far as its sizes tell."""
-    order = [axis for axis in perm if value.shape is None or value.shape[axis] != 1]
+    sizes = dict(enumerate(value.shape or ()))
+    order = [axis for axis in perm if sizes.get(axis) != 1]
     return order != sorted(order)
 
 
