@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panmodel import formats
-from panmodel.errors import LimitError, LossyError, UnsupportedError, UsageError, VerificationError
+from panmodel.errors import LossyError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
 from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
@@ -198,13 +198,14 @@ def _describe(model: Model, report: Report) -> None:
         report.permutes = permutes(program)
     elif isinstance(program, TorchSource):
         report.tensors = len(program.state)
-        report.inputs = [str(name) for name in _signature(program.names, "inputs")]
-        report.outputs = [str(name) for name in _signature(program.names, "outputs")]
+        report.inputs = [_typed(entry) for entry in program.names.get("inputs", ())]
+        report.outputs = [_typed(entry) for entry in program.names.get("outputs", ())]
         report.permutes = program.names.get("permutes")
 
 
-def _signature(names: Mapping[str, Any], which: str) -> list[Any]:
-    return [entry.get("tensor", entry) if isinstance(entry, dict) else entry for entry in names.get(which, [])]
+def _typed(entry: Mapping[str, Any]) -> str:
+    """An input or output as the names of PyTorch source describe it."""
+    return f"{entry['tensor']} {entry.get('dtype')}{_dims(entry.get('shape'))}"
 
 
 def _dims(shape: Any) -> str:

@@ -141,8 +141,8 @@ def _describe_graph(model: Model, found: Inspection) -> None:
     elif isinstance(program, TensorFlowGraph):
         _describe_tensorflow(program, found)
     elif isinstance(program, TorchSource):
-        found.inputs = [str(entry["tensor"]) for entry in program.names.get("inputs", [])]
-        found.outputs = [str(entry["tensor"]) for entry in program.names.get("outputs", [])]
+        found.inputs = [_typed(e["tensor"], e.get("dtype"), e.get("shape")) for e in program.names.get("inputs", ())]
+        found.outputs = [_typed(e["tensor"], e.get("dtype"), e.get("shape")) for e in program.names.get("outputs", ())]
 
 
 def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:

@@ -13,7 +13,7 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.torch import TorchSource
+from panmodel.model.torch import TorchSource, check_names
 
 SOURCE = "# Written by panmodel 0.1.0\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    pass  # é\n"
 
@@ -108,3 +108,22 @@ def test_damage_ends_in_own_errors(tmp_path: Path) -> None:
         path.with_name("net.names.json"),
         flips=300,
     )
+
+
+@pytest.mark.parametrize(
+    ("entry", "content"),
+    [
+        ("inputs", 3),
+        ("inputs", [3]),
+        ("inputs", [{"tensor": 3}]),
+        ("outputs", [{"tensor": "y", "dtype": 3}]),
+        ("outputs", [{"tensor": "y", "shape": [None]}]),
+        ("values", {"conv1": "y"}),
+        ("permutes", "none"),
+    ],
+)
+def test_names_that_panmodel_would_not_write(entry, content):
+    with pytest.raises(CorruptError, match=entry):
+        check_names({"class": "Net", entry: content}, "net.names.json")
+    with pytest.raises(CorruptError, match="object"):
+        check_names([], "net.names.json")

@@ -16,7 +16,7 @@ from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.tensor import StoredTensor
-from panmodel.model.torch import SOURCE_MARK, TorchSource, stage_source
+from panmodel.model.torch import SOURCE_MARK, TorchSource, check_names, stage_source
 from panmodel.wire import safetensors
 
 _BEGINNING = 200  # bytes in which the mark must be
@@ -42,8 +42,7 @@ def read(location: Location) -> Model:
         names = json.loads(_text(beside))
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"is not JSON: {str(error)[:200]}", where=str(beside)) from None
-    if not isinstance(names, dict):
-        raise CorruptError("must be a JSON object", where=str(beside))
+    check_names(names, str(beside))
     header = safetensors.read_header(location.beside(f"{stem}.safetensors").open())
     state = {entry.name: StoredTensor(entry.name, entry.dtype, entry.shape, entry.extent) for entry in header.entries}
     program = TorchSource(source, _class_name(source, names, location), state, names)

@@ -313,7 +313,8 @@ def _unpack_bits(buffer: np.ndarray, dtype: DType, count: int) -> np.ndarray:
     codes = (lanes << np.arange(dtype.bits, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
     if dtype.kind == "i":  # ml_dtypes keeps the sign in the upper bits of the byte
         codes = np.where(codes >> (dtype.bits - 1), codes | (0xFF << dtype.bits & 0xFF), codes).astype(np.uint8)
-    return codes.view(dtype.numpy)
+    elements: np.ndarray = codes.view(dtype.numpy)
+    return elements
 
 
 def _element_width(dtype: DType) -> int:

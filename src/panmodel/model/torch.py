@@ -44,6 +44,36 @@ class TorchSource:
     names: Mapping[str, Any]
 
 
+def check_names(names: object, where: str) -> None:
+    """Hold the content of a names file against what is read of it.
+
+    Raises:
+        CorruptError: It is not what panmodel writes; the message names the entry.
+    """
+    if not isinstance(names, dict):
+        raise CorruptError("must be a JSON object", where=where)
+    for which in ("inputs", "outputs"):
+        entries = names.get(which, [])
+        if not isinstance(entries, list) or not all(map(_is_described, entries)):
+            raise CorruptError(f"{which!r} must be a list of tensors with dtype and shape", where=where)
+    values = names.get("values", {})
+    if not isinstance(values, dict) or not all(_is_named(entry) for entry in values.values()):
+        raise CorruptError("'values' must name a tensor for each layer", where=where)
+    if not isinstance(names.get("permutes", 0), int):
+        raise CorruptError("'permutes' must be a number", where=where)
+
+
+def _is_named(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("tensor"), str)
+
+
+def _is_described(entry: object) -> bool:
+    if not isinstance(entry, dict) or not _is_named(entry) or not isinstance(entry.get("dtype"), (str, type(None))):
+        return False
+    shape = entry.get("shape")
+    return shape is None or (isinstance(shape, list) and all(isinstance(size, (int, str)) for size in shape))
+
+
 def stage_source(program: TorchSource, sink: Sink, stem: str) -> None:
     """Write `<stem>.py` and `<stem>.names.json`.
 

@@ -186,8 +186,8 @@ class TorchSubject(Subject):
 
         self._runtime, self._program = runtime, program
         self.label = runtime.label()
-        self.inputs = [Value(entry["tensor"], None, None) for entry in program.names["inputs"]]
-        self.output_names = tuple(entry["tensor"] for entry in program.names["outputs"])
+        self.inputs = [Value(entry["tensor"], None, None) for entry in program.names.get("inputs", ())]
+        self.output_names = tuple(entry["tensor"] for entry in program.names.get("outputs", ()))
 
     def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
         """See `Subject.run`."""
