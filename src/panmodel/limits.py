@@ -1,7 +1,8 @@
 """Every cap on what a file may ask for, in one place.
 
 A length, count, rank or depth that comes from a file is checked against these and against the bytes that are there
-before anything is allocated. The defaults hold every real model met so far with room to spare; `DEFAULT` is what readers use.
+before anything is allocated. The defaults hold every real model met so far with room to spare; `DEFAULT` is what
+readers use.
 """
 
 from __future__ import annotations
