@@ -8,7 +8,6 @@ The weights are in a file beside this one, their original names in .names.json:
     model.eval()
 """
 
-import torch
 import torch.nn.functional as F
 from torch import nn
 

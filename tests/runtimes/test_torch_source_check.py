@@ -48,7 +48,8 @@ VALUES = [
     "self.block.forward", "self.block.fc.data", "self.w.data", "self.block.x", "self.fc", "x.shape.imag",
     "torch.hub.load('a')", "torch.os.system('id')", "F.os", "F.torch", "nn.Module.load", "math.os", "x.numpy()",
     "x.tofile('a')", "x.share_memory_()", "x.register_hook(F.relu)", "().__class__", "'{0.__class__}'.format(x)",
-    "f'{x.y}'", "[y for y in x]", "(y := x)", "(lambda: 1)()", "super().forward(x)", "ｓelf.__dict__", "self.register_buffer('b', x)",
+    "f'{x.y}'", "[y for y in x]", "(y := x)", "(lambda: 1)()", "super().forward(x)", "ｓelf.__dict__",
+    "self.register_buffer('b', x)",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """TensorFlow, where it is installed: the judge of what a TensorFlow graph means.
 
-It runs frozen graphs in a child process. The caller makes sure that a graph holds only operators that panmodel converts,
-none of which touches files or processes.
+It runs frozen graphs in a child process. The caller makes sure that a graph holds only operators that panmodel
+converts, none of which touches files or processes.
 """
 
 from __future__ import annotations

@@ -95,9 +95,15 @@ def _header(name: str, path: str, body: Sequence[str], weights: str) -> list[str
         ]
     else:
         text[-1] += '"""'
-    needs_math = any("math." in line for line in body)
-    text += ["", *(["import math", ""] if needs_math else [])]
-    return [*text, "import torch", "import torch.nn.functional as F", "from torch import nn", *body]
+    return [*text, "", *_imports("\n".join(body)), *body]
+
+
+def _imports(body: str) -> list[str]:
+    """The imports that the classes and functions need."""
+    lines = ["import math", ""] if re.search(r"\bmath\.", body) else []
+    lines += ["import torch"] if re.search(r"\btorch\.", body) else []
+    lines += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
+    return [*lines, "from torch import nn"]
 
 
 def _loading(weights: str) -> str:
