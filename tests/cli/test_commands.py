@@ -185,3 +185,17 @@ def test_hostile_names_do_not_reach_the_terminal(capsys, tmp_path):
         )
     _, out, _ = call(capsys, "inspect", tmp_path / "a.safetensors")
     assert "\x1b" not in out and "\\x1b[2Jgone" in out
+
+
+def test_errors_and_json_send_no_control_characters(capsys, tmp_path):
+    from panmodel.convert import write
+    from panmodel.model.model import Model
+    from panmodel.model.tensor import ArrayTensor
+
+    name = "\x1b[2J\x9b31m\u202egone"
+    code, out, err = call(capsys, "inspect", tmp_path / f"{name}.onnx")
+    assert code == 3 and all(char.isprintable() for char in (out + err).replace("\n", "")) and "\\x1b[2J" in err
+    write(Model("", tensors={name: ArrayTensor(np.zeros(1, np.float32), "x")}), tmp_path / "a.safetensors")
+    code, out, _ = call(capsys, "inspect", "--json", tmp_path / "a.safetensors")
+    assert code == 0 and out.isascii() and "\x1b" not in out
+    assert json.loads(out)["tensors"][0]["name"] == name

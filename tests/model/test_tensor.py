@@ -123,3 +123,9 @@ def test_a_repeated_element_is_streamed_without_an_array(shape):
     pieces = [bytes(piece) for piece in tensor.chunks(64)]
     assert b"".join(pieces) == array.tobytes()
     assert max(map(len, pieces)) <= 64
+
+
+@pytest.mark.parametrize("perm", [(0, 0), (0,), (0, 2), (-1, 0), (0, 1, 2)])
+def test_axes_that_are_not_there_are_refused(perm):
+    with pytest.raises(CorruptError, match="axes"):
+        ArrayTensor(np.zeros((2, 3), np.float32), "w").transposed(perm)

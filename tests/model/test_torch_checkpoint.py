@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from panmodel import dtypes
@@ -92,3 +94,19 @@ def test_slots_that_do_not_fit_keep_their_number() -> None:
 def test_without_training_there_is_no_state() -> None:
     checkpoint = {"w": record()}
     assert training_state(checkpoint, "", contents(checkpoint, "a.pt"), {}) == (None, frozenset())
+
+
+@pytest.mark.parametrize("kind", [list, tuple, lambda pair: dict(enumerate(pair))])
+def test_containers_that_hold_each_other_twice_at_every_level(kind) -> None:
+    value: object = [1]
+    for _ in range(40):
+        value = kind((value, value))
+    begin = time.monotonic()
+    with pytest.raises(LimitError):
+        contents(value, "a.pt")
+    assert time.monotonic() - begin < 3
+
+
+def test_a_container_may_be_held_by_many() -> None:
+    shared = [1, 2, 3]
+    assert len(contents([shared] * 50_000, "a.pt").values) == 150_000

@@ -1,10 +1,13 @@
 """What models are run on."""
 
+import contextlib
+import random
+
 import numpy as np
 import pytest
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, MissingFileError, UsageError
+from panmodel.errors import CorruptError, MissingFileError, PanmodelError, UsageError
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Dim
 from panmodel.verify.inputs import load, random_inputs
@@ -48,3 +51,24 @@ def test_bad_arrays_are_refused(tmp_path):
             load(tmp_path / name)
     with pytest.raises(MissingFileError):
         load(tmp_path / "none.npz")
+
+
+HEADERS = [f"{{'descr':'<f4','fortran_order':False,'shape':({size},)}}\n" for size in ("-5", "2.0", "'a'", "10**12")]
+HEADERS += ["[" * 2000, "{'descr':'<f4'", "{'descr':'|O','fortran_order':False,'shape':(1,)}\n"]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_headers_that_numpy_stumbles_over(header, tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+    with pytest.raises(CorruptError):
+        load(tmp_path / "a.npy")
+
+
+def test_damaged_archives_are_refused_or_read(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", a=np.ones((3, 4), np.float32), b=np.arange(5))
+    whole, chance = (tmp_path / "a.npz").read_bytes(), random.Random(0)
+    for _ in range(500):
+        place = chance.randrange(len(whole))
+        (tmp_path / "b.npz").write_bytes(whole[:place] + bytes([chance.randrange(256)]) + whole[place + 1 :])
+        with contextlib.suppress(PanmodelError):
+            load(tmp_path / "b.npz")

@@ -78,7 +78,10 @@ def run(arguments: list[str]) -> int:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(f"panmodel: {text}", err=True)
+    from panmodel.cli._output import printable
+
+    lines = map(printable, text.split("\n"))
+    click.echo("panmodel: " + "\n".join(lines), err=True)
     return code
 
 

@@ -14,7 +14,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JS
 
 def print_json(plain: Any) -> None:
     """Print plain values as JSON; what JSON lacks (infinities, types of numpy) becomes text."""
-    click.echo(json.dumps(_finite(plain), indent=1, default=str, ensure_ascii=False))
+    click.echo(json.dumps(_finite(plain), indent=1, default=str))  # ASCII alone: names may hold anything
 
 
 def _finite(plain: Any) -> Any:
@@ -29,6 +29,7 @@ def print_table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> None:
     """Print rows with aligned columns; columns of numbers align right."""
     if not rows:
         return
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     right = [all(_is_number(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:

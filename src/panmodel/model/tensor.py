@@ -98,6 +98,8 @@ class Tensor:
     def transposed(self, perm: Sequence[int]) -> Tensor:
         """The lazy tensor whose axis i is this one's axis perm[i]."""
         order = tuple(perm)
+        if sorted(order) != list(range(len(self.shape))):
+            raise CorruptError(f"tensor {self.name!r} of shape {self.shape} cannot be permuted by {order}, its axes")
         return self if order == tuple(range(len(order))) else ViewTensor(self, ("transpose", order))
 
     def reshaped(self, shape: Sequence[int]) -> Tensor:

@@ -28,6 +28,8 @@ _KINDS = (
 )
 #: Buffers of torch.nn's normalisations, which no optimizer has slots for.
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+#: Containers may hold each other so that there are far more ways to a thing than things.
+_REPEATS, _FEW = 8, 100_000
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
@@ -83,12 +85,16 @@ def contents(value: object, where: str, *, without_prefix: str = "", limits: Lim
         UnsupportedError: Two tensors come to have one name.
     """
     found, nodes, characters = Contents(), 0, 0
+    sizes: dict[int, int] = {}  # of every container once, however many hold it
     pending: list[tuple[tuple[str, ...], object]] = [((), value)]
     while pending:
         path, item = pending.pop()
         name = ".".join(path[1:] if without_prefix and path[:1] == (without_prefix,) else path)
         nodes, characters = nodes + 1, characters + len(name)
-        if len(path) > limits.nesting or nodes > 2 * limits.tensors or characters > limits.pickle_bytes:
+        if isinstance(item, _CONTAINERS):
+            sizes.setdefault(id(item), len(item))
+        is_repeated = nodes > _FEW and nodes > _REPEATS * sum(sizes.values()) if nodes % _FEW == 1 else False
+        if len(path) > limits.nesting or nodes > 2 * limits.tensors or characters > limits.pickle_bytes or is_repeated:
             raise LimitError("containers are nested too deep, or within themselves", where=where)
         if isinstance(item, _CONTAINERS):
             if isinstance(item, Dictionary) and not found.modules:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, MissingFileError, UsageError
+from panmodel.errors import CorruptError, LimitError, MissingFileError, UsageError
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Dim
 
 if TYPE_CHECKING:
     import numpy as np
+
+#: What numpy and zipfile raise on files that are not what they should be.
+_MALFORMED = (ValueError, EOFError, LookupError, TypeError, SyntaxError, ArithmeticError, RuntimeError)
 
 #: What a size becomes that the model leaves open: the batch, and any other.
 BATCH, EXTENT = 2, 16
@@ -36,7 +42,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             return {"": found}
         with found:
             return {name: found[name] for name in found.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise CorruptError("its parts do not lie within it", where=str(path)) from None
+    except MemoryError:
+        raise LimitError("holds arrays larger than the memory", where=str(path)) from None
+    except (*_MALFORMED, zlib.error, zipfile.BadZipFile, tokenize.TokenError) as error:
         raise CorruptError(f"is no .npy or .npz file of plain arrays: {error}", where=str(path)) from None
 
 

@@ -113,6 +113,7 @@ class _Reader:
             self.fail(f"{found!r} is no word, number, string or sign")
 
     def fail(self, message: str) -> NoReturn:
+        message = message if len(message) <= 300 else f"{message[:200]} … {message[-90:]}"
         line = self._data.count(b"\n", 0, self._start) + 1
         raise CorruptError(message, where=f"{self._where} line {line}")
 
