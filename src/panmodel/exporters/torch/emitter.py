@@ -108,6 +108,20 @@ class Emitted:
                 yield self.references[node.id]
 
 
+#: Expressions within each other; what walks them later recurses.
+_DEEPEST = 256
+
+
+def _depth(tree: ast.expr) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth, level = (
+            depth + 1,
+            [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)],
+        )
+    return depth
+
+
 #: What a handler raises on attributes and operands that the operator does not have.
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, SyntaxError)
 
@@ -317,9 +331,12 @@ class Emitter:
         if value is not None and value.dtype in _STORED_ONLY and self._widens(node):
             text = f"({text}).to({self.dtype(value.dtype)})"
         try:
-            return ast.parse(text, mode="eval").body
+            tree = ast.parse(text, mode="eval").body
         except (RecursionError, MemoryError, SyntaxError):  # Python nests no deeper
-            raise UnsupportedError(f"its expression is too long ({len(node.inputs)} operands)") from None
+            tree = None
+        if tree is None or _depth(tree) > _DEEPEST:
+            raise UnsupportedError(f"its expression is too long ({len(node.inputs)} operands)")
+        return tree
 
     def _widens(self, node: Node) -> bool:
         operands = {value.dtype for value in node.inputs if value is not None}
