@@ -4,7 +4,7 @@ import numpy as np
 
 from panmodel.dtypes import DType
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow import FunctionCall, graph_from_proto, proto_from_shape, proto_from_tensor
+from panmodel.model.tensorflow.graph import FunctionCall, graph_from_proto, proto_from_shape, proto_from_tensor
 from panmodel.wire.tensorflow_messages import AttrValue, GraphDef, ListValue, NameAttrList, NodeDef, VersionDef
 
 

@@ -17,7 +17,7 @@ from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import GraphLost, Notice, TrainingStateLost
 from panmodel.model.report import Report, Verification
-from panmodel.model.torch import TorchSource
+from panmodel.model.torch.source import TorchSource
 from panmodel.model.training import TrainingState
 from panmodel.plan import Names, Plan, Request, plan
 

@@ -11,8 +11,8 @@ from panmodel.errors import UsageError
 from panmodel.formats import PathLike, read
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.tensorflow import TensorFlowGraph
-from panmodel.model.torch import TorchSource
+from panmodel.model.tensorflow.graph import TensorFlowGraph
+from panmodel.model.torch.source import TorchSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _describe_graph(model: Model, found: Inspection) -> None:
 
 
 def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:
-    from panmodel.model.tensorflow_signature import default_signature
+    from panmodel.model.tensorflow.signature import default_signature
 
     try:
         inputs, outputs = default_signature(program)

@@ -13,7 +13,7 @@ from panmodel.errors import UnsupportedError, UsageError
 from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.torch import TorchSource
+from panmodel.model.torch.source import TorchSource
 
 Names = Sequence[str] | None
 
@@ -126,8 +126,8 @@ def _import_tensorflow(model: Model, request: Request) -> Model:
 
 
 def _freeze_tensorflow(model: Model, request: Request) -> Model:
-    from panmodel.model.tensorflow import TensorFlowGraph
-    from panmodel.model.tensorflow_freeze import freeze
+    from panmodel.model.tensorflow.freeze import freeze
+    from panmodel.model.tensorflow.graph import TensorFlowGraph
 
     assert isinstance(model.program, TensorFlowGraph)
     return replace(model, program=freeze(model.program, outputs=request.outputs, inputs=request.inputs))

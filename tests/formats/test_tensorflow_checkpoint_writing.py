@@ -17,6 +17,7 @@ from panmodel.errors import LossyError, OutputExistsError, UnsupportedError, Usa
 from panmodel.formats import for_target
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
+from panmodel.plan import Plan
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "model.ckpt"
 
@@ -73,8 +74,7 @@ def test_a_checkpoint_that_is_there_is_not_replaced_unasked(suffix, tmp_path, mo
     (tmp_path / f"b.ckpt.{suffix}").write_bytes(b"old")
     with pytest.raises(OutputExistsError, match=suffix):
         pm.write(model(), tmp_path / "b.ckpt")
-    plan = sys.modules["panmodel.convert"]._Plan
-    monkeypatch.setattr(plan, "run", lambda *_: pytest.fail("work began"))
+    monkeypatch.setattr(Plan, "run", lambda *_: pytest.fail("work began"))
     with pytest.raises(OutputExistsError, match=suffix):
         pm.convert(DIGITS, tmp_path / "b.ckpt")
     assert names(tmp_path) == [f"b.ckpt.{suffix}"]

@@ -131,7 +131,7 @@ class Zeros(MemorySource):
 
 
 def tensor_attr(tensor):
-    from panmodel.model.tensorflow import proto_from_tensor
+    from panmodel.model.tensorflow.graph import proto_from_tensor
     from panmodel.wire.tensorflow_messages import AttrValue
 
     return AttrValue(tensor=proto_from_tensor(tensor))

@@ -13,7 +13,7 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.torch import TorchSource, check_names
+from panmodel.model.torch.source import TorchSource, check_names
 
 SOURCE = "# Written by panmodel 0.1.0\nfrom torch import nn\n\n\nclass Net(nn.Module):\n    pass  # é\n"
 

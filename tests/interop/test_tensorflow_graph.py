@@ -16,8 +16,8 @@ from panmodel.formats import tensorflow_checkpoint, tensorflow_graph
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
-from panmodel.model.tensorflow_freeze import freeze
-from panmodel.model.tensorflow_signature import default_signature
+from panmodel.model.tensorflow.freeze import freeze
+from panmodel.model.tensorflow.signature import default_signature
 from panmodel.wire import tensorflow_messages
 from panmodel.wire.protobuf import Message
 

@@ -8,7 +8,7 @@ import onnxruntime
 
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Graph, Value
-from panmodel.model.onnx_encoding import encode_graph
+from panmodel.model.onnx.encoding import encode_graph
 from panmodel.model.symbolic import Dim
 from panmodel.model.tensor import ArrayTensor
 from panmodel.wire.protobuf import encode_bytes

@@ -5,7 +5,7 @@ import torch
 
 from panmodel.errors import CorruptError, UnsafeError, UnsupportedError
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.torch import TorchSource
+from panmodel.model.torch.source import TorchSource
 from panmodel.runtimes import torch as runtime
 
 SOURCE = '''# Written by panmodel

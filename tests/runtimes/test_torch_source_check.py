@@ -6,7 +6,7 @@ from torch import nn
 
 from panmodel.errors import CorruptError, UnsafeError, UnsupportedError
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.torch import TorchSource
+from panmodel.model.torch.source import TorchSource
 from panmodel.runtimes.torch import build, run
 from panmodel.runtimes.torch_source_check import check_source
 

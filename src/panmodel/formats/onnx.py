@@ -15,8 +15,8 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost, Notice, TrainingStateLost
-from panmodel.model.onnx_decoding import Decoder
-from panmodel.model.onnx_encoding import NEWEST_IR_VERSION, encode_graph
+from panmodel.model.onnx.decoding import Decoder
+from panmodel.model.onnx.encoding import NEWEST_IR_VERSION, encode_graph
 from panmodel.model.tensor import Tensor
 from panmodel.version import VERSION
 from panmodel.wire.onnx_messages import EXTERNAL, GraphProto, ModelProto, StringStringEntryProto, TensorProto

@@ -15,10 +15,10 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.tensorflow_bundle import read_bundle_tensors
-from panmodel.model.tensorflow_bundle_writing import write_bundle
-from panmodel.model.tensorflow_checkpoint_files import INDEX, STATE_FILE, find_checkpoint
-from panmodel.model.tensorflow_training import training_state
+from panmodel.model.tensorflow.bundle import read_bundle_tensors
+from panmodel.model.tensorflow.bundle_writing import write_bundle
+from panmodel.model.tensorflow.checkpoint_files import INDEX, STATE_FILE, find_checkpoint
+from panmodel.model.tensorflow.training import training_state
 from panmodel.wire.tensor_bundle import CheckpointState, encode_checkpoint_state, shard_name
 
 
@@ -56,7 +56,7 @@ def read(location: Location) -> Model:
     metadata: dict[str, Any] = {"framework": "tensorflow"}
     if (meta := files.meta) is not None:
         # loaded where it is needed: weights alone need no graph
-        from panmodel.model.tensorflow import meta_graph
+        from panmodel.model.tensorflow.graph import meta_graph
 
         graph, metadata = meta_graph(meta.open())
         graph.variables = content.tensors

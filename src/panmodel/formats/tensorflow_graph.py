@@ -16,7 +16,7 @@ from panmodel.io.source import Location, Source
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow import TensorFlowGraph, graph_from_proto, proto_from_graph
+from panmodel.model.tensorflow.graph import TensorFlowGraph, graph_from_proto, proto_from_graph
 from panmodel.wire.protobuf import BYTES, VARINT, decode, encode, encoded_size, walk
 from panmodel.wire.prototext import decode_either
 from panmodel.wire.tensorflow_messages import GraphDef, NodeDef
@@ -119,8 +119,8 @@ def write(model: Model, sink: Sink) -> None:
 
 
 def _frozen(graph: TensorFlowGraph) -> TensorFlowGraph:
-    from panmodel.model.tensorflow_freeze import freeze
-    from panmodel.model.tensorflow_variables import VARIABLE_OPS
+    from panmodel.model.tensorflow.freeze import freeze
+    from panmodel.model.tensorflow.variables import VARIABLE_OPS
 
     return freeze(graph) if any(node.op in VARIABLE_OPS for node in graph.nodes.values()) else graph
 

@@ -14,7 +14,7 @@ from panmodel.errors import PanmodelError
 from panmodel.io.source import Location, Source
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.tensorflow import meta_graph
+from panmodel.model.tensorflow.graph import meta_graph
 from panmodel.wire.protobuf import BYTES, decode, walk
 from panmodel.wire.tensorflow_messages import MetaGraphDef, NodeDef
 

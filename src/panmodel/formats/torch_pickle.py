@@ -15,8 +15,8 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost
 from panmodel.model.tensor import Tensor
-from panmodel.model.torch import TorchSource, from_record, stage_source
-from panmodel.model.torch_checkpoint import Contents, contents, state_dict_of, training_state
+from panmodel.model.torch.checkpoint import Contents, contents, state_dict_of, training_state
+from panmodel.model.torch.source import TorchSource, from_record, stage_source
 from panmodel.wire import torch_zip
 from panmodel.wire.pickle import Object, describe
 from panmodel.wire.torch_records import TensorRecord

@@ -16,7 +16,7 @@ from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.tensor import StoredTensor
-from panmodel.model.torch import SOURCE_MARK, TorchSource, check_names, stage_source
+from panmodel.model.torch.source import SOURCE_MARK, TorchSource, check_names, stage_source
 from panmodel.wire import safetensors
 
 _BEGINNING = 200  # bytes in which the mark must be

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panmodel.errors import CorruptError
 from panmodel.model.graph import Graph
-from panmodel.model.onnx_schema import check_operators
+from panmodel.model.onnx.schema import check_operators
 from panmodel.passes import activation, batch_norm, duplicates, flatten, fold, fusion, layout, shapes, simplify
 
 #: What is written out must be recognised before weights are folded, and in the source's layout before that changes;

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from panmodel.model.graph import Graph, Node, Value
-from panmodel.model.onnx_encoding import encode_graph
+from panmodel.model.onnx.encoding import encode_graph
 from panmodel.model.tensor import ArrayTensor, StoredTensor
 from panmodel.passes.rewrite import ANY, Operands, Rewriter, rewrite
 from panmodel.wire.protobuf import encode_bytes

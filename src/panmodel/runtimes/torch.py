@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from panmodel.dtypes import BFLOAT16, BY_TORCH, DType, from_numpy
 from panmodel.errors import CorruptError, UnsupportedError
-from panmodel.model.torch import TorchSource
+from panmodel.model.torch.source import TorchSource
 from panmodel.runtimes.torch_source_check import BUILTINS, check_source
 
 if TYPE_CHECKING:

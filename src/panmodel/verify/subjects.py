@@ -13,8 +13,8 @@ from panmodel.errors import UnsupportedError, UsageError
 from panmodel.io.sink import Sink
 from panmodel.model.graph import Graph, Value
 from panmodel.model.model import Model
-from panmodel.model.tensorflow import TensorFlowGraph
-from panmodel.model.torch import TorchSource
+from panmodel.model.tensorflow.graph import TensorFlowGraph
+from panmodel.model.torch.source import TorchSource
 from panmodel.runtimes import child, onnxruntime, tensorflow
 from panmodel.verify.implied import implied_shape
 
@@ -154,7 +154,7 @@ class TensorFlowSubject(Subject):
 
     def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
         """See `Subject.run`."""
-        from panmodel.model.tensorflow_freeze import freeze
+        from panmodel.model.tensorflow.freeze import freeze
 
         assert isinstance(self._model.program, TensorFlowGraph)
         frozen = freeze(

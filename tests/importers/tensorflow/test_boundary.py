@@ -6,7 +6,7 @@ from panmodel.dtypes import BOOL, FLOAT32, FLOAT64, INT32, INT64, UINT8
 from panmodel.errors import UnknownNameError, UnsupportedError, UsageError
 from panmodel.importers.tensorflow.boundary import feed, tensor_names
 from panmodel.model.builder import Builder
-from panmodel.model.tensorflow import Versions
+from panmodel.model.tensorflow.graph import Versions
 
 SOURCE = graph(
     node("images", "Placeholder", dtype=FLOAT32, shape=Shape((None, 8, None, 3))),

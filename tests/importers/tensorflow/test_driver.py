@@ -11,7 +11,7 @@ from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow import Signature
+from panmodel.model.tensorflow.graph import Signature
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -19,7 +19,7 @@ from panmodel.exporters.torch.naming import class_name, quoted
 from panmodel.exporters.torch.scopes import Scope, arrange
 from panmodel.model.graph import Graph, Value
 from panmodel.model.tensor import ArrayTensor, Tensor
-from panmodel.model.torch import SOURCE_MARK, TorchSource
+from panmodel.model.torch.source import SOURCE_MARK, TorchSource
 
 _SPATIAL = frozenset(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization", "InstanceNormalization"))
 _LAYOUTS = {3: "NCW", 4: "NCHW", 5: "NCDHW"}

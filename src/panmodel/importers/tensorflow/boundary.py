@@ -11,7 +11,7 @@ from panmodel.errors import CorruptError, UnknownNameError, UnsupportedError, Us
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Dim, Shape
-from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
 
 #: Attributes that hold the type of an output, in the order in which they are asked; lists have one type per output.
 _TYPES = ("dtype", "DstT", "out_type", "output_type", "output_types", "component_types", "Tparams", "Tout", "T")

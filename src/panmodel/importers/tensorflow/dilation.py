@@ -16,7 +16,7 @@ from panmodel.importers.tensorflow.registry import Operation
 from panmodel.model.builder import Builder
 from panmodel.model.graph import Node, Value
 from panmodel.model.symbolic import Size
-from panmodel.model.tensorflow import TensorFlowGraph
+from panmodel.model.tensorflow.graph import TensorFlowGraph
 
 
 def blocks_first(rank: int, count: int) -> list[int]:

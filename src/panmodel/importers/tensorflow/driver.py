@@ -21,9 +21,9 @@ from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed
-from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode, split_name
-from panmodel.model.tensorflow_signature import default_signature
-from panmodel.model.tensorflow_variables import Variables
+from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.signature import default_signature
+from panmodel.model.tensorflow.variables import Variables
 
 #: What a handler raises on attributes and operands that no TensorFlow would have written.
 _MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)

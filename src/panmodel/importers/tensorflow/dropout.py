@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
 from panmodel.wire.tensorflow_messages import NodeDef
 
 _SAME = frozenset(["Identity", "StopGradient"])

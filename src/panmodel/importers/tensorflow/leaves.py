@@ -14,7 +14,7 @@ from panmodel.model.builder import Builder
 from panmodel.model.content_rules import LIMIT
 from panmodel.model.graph import Value
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow_variables import Variables
+from panmodel.model.tensorflow.variables import Variables
 
 
 @importer_op("Placeholder", "PlaceholderV2")

@@ -23,8 +23,8 @@ from panmodel.dtypes import DType
 from panmodel.errors import CorruptError
 from panmodel.model.builder import Builder
 from panmodel.model.graph import OPSET, Value
-from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode
-from panmodel.model.tensorflow_variables import Variables
+from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode
+from panmodel.model.tensorflow.variables import Variables
 
 
 @dataclass(frozen=True, slots=True)

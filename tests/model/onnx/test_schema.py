@@ -6,7 +6,7 @@ import pytest
 from panmodel.dtypes import FLOAT32
 from panmodel.errors import CorruptError, UnsupportedOperatorsError
 from panmodel.model.graph import Graph, Node, Value
-from panmodel.model.onnx_schema import check_operators
+from panmodel.model.onnx.schema import check_operators
 from panmodel.model.tensor import ArrayTensor
 
 CODE = "1) + __import__('os').system('id'"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow_training import training_state
+from panmodel.model.tensorflow.training import training_state
 
 
 def tensors(**named):

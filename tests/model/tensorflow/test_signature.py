@@ -9,10 +9,10 @@ from tests.tensorflow_graphs import Shape, const, graph, node
 from panmodel.dtypes import FLOAT32, INT64
 from panmodel.errors import UsageError
 from panmodel.io.source import Location
-from panmodel.model.tensorflow import Signature, meta_graph
-from panmodel.model.tensorflow_signature import default_signature
+from panmodel.model.tensorflow.graph import Signature, meta_graph
+from panmodel.model.tensorflow.signature import default_signature
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def placeholder(name, dtype=FLOAT32):

@@ -4,7 +4,7 @@ from tests.tensorflow_graphs import graph, graph_def, node
 from panmodel.dtypes import FLOAT32
 from panmodel.errors import CorruptError, UnknownNameError
 from panmodel.io.source import MemorySource
-from panmodel.model.tensorflow import Signature, graph_from_proto, meta_graph, proto_from_graph
+from panmodel.model.tensorflow.graph import Signature, graph_from_proto, meta_graph, proto_from_graph
 from panmodel.wire.protobuf import decode_bytes, encode_bytes
 from panmodel.wire.tensorflow_messages import (
     BytesList,

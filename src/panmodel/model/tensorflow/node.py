@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from panmodel.errors import CorruptError
-from panmodel.model.tensorflow_tensor import dtype_from_proto, shape_from_proto, tensor_from_proto
+from panmodel.model.tensorflow.tensor import dtype_from_proto, shape_from_proto, tensor_from_proto
 from panmodel.wire.tensorflow_messages import AttrValue, ListValue, NodeDef
 
 T = TypeVar("T")

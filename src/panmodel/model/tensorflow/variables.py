@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from panmodel.dtypes import STRING, DType
 from panmodel.errors import CorruptError, UnknownNameError, UsageError
 from panmodel.model.tensor import DeferredTensor, Tensor
-from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
 from panmodel.wire.tensorflow_messages import SaveSliceInfoDef
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 
 from panmodel.errors import UnsupportedError, UsageError
 from panmodel.model.graph import Graph, Node, Value
-from panmodel.model.onnx_tensor import proto_from_tensor
+from panmodel.model.onnx.tensor import proto_from_tensor
 from panmodel.model.tensor import Tensor
 from panmodel.wire import onnx_messages as wire
 from panmodel.wire.onnx_messages import (

@@ -5,8 +5,8 @@ from tests.tensorflow_graphs import Shape, node
 from panmodel.dtypes import FLOAT32, INT32
 from panmodel.errors import CorruptError
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow import FunctionCall
-from panmodel.model.tensorflow_node import AttributeReference, TensorFlowNode, split_name
+from panmodel.model.tensorflow.graph import FunctionCall
+from panmodel.model.tensorflow.node import AttributeReference, TensorFlowNode, split_name
 from panmodel.wire.protobuf import decode_bytes, encode_bytes
 from panmodel.wire.tensorflow_messages import AttrValue, ListValue, NodeDef, TensorShapeProto
 

@@ -7,7 +7,7 @@ import pytest
 from panmodel import dtypes
 from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import Limits
-from panmodel.model.torch_checkpoint import contents, state_dict_of, training_state
+from panmodel.model.torch.checkpoint import contents, state_dict_of, training_state
 from panmodel.wire.torch_records import StorageRecord, TensorRecord
 
 STORAGE = StorageRecord("0", "a/data/0", dtypes.FLOAT32, "cpu", 16)

@@ -7,7 +7,7 @@ from tests.checkpoints import Writer
 from panmodel.errors import CorruptError, MissingFileError, UnsafeError, UsageError
 from panmodel.io.source import Location
 from panmodel.model.notice import Assumed
-from panmodel.model.tensorflow_checkpoint_files import find_checkpoint
+from panmodel.model.tensorflow.checkpoint_files import find_checkpoint
 from panmodel.wire.sstable import encode_table
 
 VALUE = np.ones(3, np.float32)

@@ -9,7 +9,7 @@ from panmodel.dtypes import ALL, FLOAT32, from_numpy
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import Extent, MemorySource
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow_tensor import (
+from panmodel.model.tensorflow.tensor import (
     dtype_from_proto,
     proto_from_shape,
     proto_from_tensor,

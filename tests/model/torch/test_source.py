@@ -12,7 +12,7 @@ from panmodel.errors import CorruptError, LimitError
 from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource
 from panmodel.model.tensor import DeferredTensor, StoredTensor
-from panmodel.model.torch import TorchSource, from_record, stage_source
+from panmodel.model.torch.source import TorchSource, from_record, stage_source
 from panmodel.wire.torch_records import StorageRecord, TensorRecord
 from panmodel.wire.zip import Archive
 

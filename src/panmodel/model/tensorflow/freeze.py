@@ -11,7 +11,7 @@ from typing import Any
 from panmodel.dtypes import BOOL, FLOAT32, INT32, RESOURCE, UINT8, DType
 from panmodel.errors import UnsupportedOperator, UnsupportedOperatorsError, UsageError
 from panmodel.model.tensor import ArrayTensor, Tensor
-from panmodel.model.tensorflow import (
+from panmodel.model.tensorflow.graph import (
     FunctionCall,
     Signature,
     TensorFlowGraph,
@@ -21,8 +21,8 @@ from panmodel.model.tensorflow import (
     split_name,
     with_port,
 )
-from panmodel.model.tensorflow_signature import default_signature
-from panmodel.model.tensorflow_variables import VARIABLE_OPS, Variables
+from panmodel.model.tensorflow.signature import default_signature
+from panmodel.model.tensorflow.variables import VARIABLE_OPS, Variables
 from panmodel.wire.tensorflow_messages import AttrValue, FunctionDef, ListValue, NodeDef
 
 #: What an operator on a variable's memory becomes on its value.

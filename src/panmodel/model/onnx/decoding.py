@@ -14,8 +14,8 @@ from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import Location
 from panmodel.limits import DEFAULT
 from panmodel.model.graph import Graph, Node, Value
-from panmodel.model.onnx_functions import Functions
-from panmodel.model.onnx_tensor import TensorReader
+from panmodel.model.onnx.functions import Functions
+from panmodel.model.onnx.tensor import TensorReader
 from panmodel.model.symbolic import Dim, Shape, Size
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.wire import onnx_messages as wire

@@ -10,7 +10,7 @@ from panmodel.dtypes import BY_TENSORFLOW
 from panmodel.errors import CorruptError, LimitError, MissingFileError, PanmodelError, TruncatedError, UnsupportedError
 from panmodel.io.source import FileSource
 from panmodel.model.tensor import StoredTensor
-from panmodel.model.tensorflow_bundle import read_bundle_tensors
+from panmodel.model.tensorflow.bundle import read_bundle_tensors
 from panmodel.wire.sstable import encode_table, read_table
 from panmodel.wire.tensorflow_messages import TensorShapeProto
 

@@ -5,9 +5,9 @@ from tests.tensorflow_graphs import Shape, const, graph, node
 from panmodel.dtypes import BOOL, FLOAT32, INT32, RESOURCE
 from panmodel.errors import UnknownNameError, UnsupportedOperatorsError, UsageError
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow import FunctionCall, Signature
-from panmodel.model.tensorflow_freeze import freeze, output_type
-from panmodel.model.tensorflow_node import TensorFlowNode
+from panmodel.model.tensorflow.freeze import freeze, output_type
+from panmodel.model.tensorflow.graph import FunctionCall, Signature
+from panmodel.model.tensorflow.node import TensorFlowNode
 from panmodel.wire.tensorflow_messages import FunctionDef, OpDef
 
 W = np.arange(12, dtype=np.float32).reshape(3, 4)

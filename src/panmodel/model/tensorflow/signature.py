@@ -19,7 +19,7 @@ from functools import cached_property
 from panmodel.dtypes import DType
 from panmodel.errors import UsageError
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
 
 VARIABLES = frozenset(["Variable", "VariableV2", "AutoReloadVariable", "TemporaryVariable", "VarHandleOp"])
 

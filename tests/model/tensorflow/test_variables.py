@@ -5,7 +5,7 @@ from tests.tensorflow_graphs import Shape, const, graph, node
 from panmodel.dtypes import FLOAT32, INT32
 from panmodel.errors import CorruptError, UnknownNameError, UsageError
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow_variables import SavedAs, parse_slice, variable_tensor
+from panmodel.model.tensorflow.variables import SavedAs, parse_slice, variable_tensor
 from panmodel.wire.tensorflow_messages import SaveSliceInfoDef
 
 TABLE = np.arange(40, dtype=np.float32).reshape(10, 4)

@@ -15,8 +15,8 @@ from panmodel.errors import CorruptError, LimitError, UnknownNameError
 from panmodel.io.source import Location, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow_node import AttributeReference, FunctionCall, TensorFlowNode, split_name, with_port
-from panmodel.model.tensorflow_tensor import (
+from panmodel.model.tensorflow.node import AttributeReference, FunctionCall, TensorFlowNode, split_name, with_port
+from panmodel.model.tensorflow.tensor import (
     dtype_from_proto,
     proto_from_shape,
     proto_from_tensor,

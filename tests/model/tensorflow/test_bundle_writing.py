@@ -56,7 +56,7 @@ def test_not_a_number_keeps_its_payload_and_zero_its_sign(tmp_path):
 
 
 def test_elements_of_half_a_byte_are_written_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("panmodel.model.tensorflow_bundle_writing.CHUNK", 256)
+    monkeypatch.setattr("panmodel.model.tensorflow.bundle_writing.CHUNK", 256)
     dtype = ALL["int4"]
     tensor = ArrayTensor(unpack(np.arange(101, dtype=np.uint8), dtype, (201,)), dtype=dtype)
     assert_same(write({"t": tensor}, tmp_path / "a.ckpt")["t"], tensor)

@@ -1,0 +1,1 @@
+"""ONNX files as the hub: messages ↔ graphs, with functions inlined and operators held against their declarations."""

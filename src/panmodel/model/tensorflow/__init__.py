@@ -1,0 +1,1 @@
+"""TensorFlow as a dialect: graphs, their variables and signatures, checkpoints, and what training leaves in them."""
