@@ -82,6 +82,7 @@ def main() -> None:
                 folder / "a.pt",
                 folder / "d.safetensors",
             ],
+            "panmodel: safetensors → checkpoint": [*convert, folder / "a.safetensors", folder / "e.ckpt"],
         }
         print(f"{data.stat().st_size / 1e9:.2f} GB of weights")
         print_ratios(medians(work, args.rounds), "cp")
