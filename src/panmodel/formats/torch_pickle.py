@@ -16,7 +16,8 @@ from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.checkpoint import Contents, contents, state_dict_of, training_state
-from panmodel.model.torch.source import TorchSource, from_record, stage_source
+from panmodel.model.torch.source import TorchSource, stage_source
+from panmodel.model.torch.storage import from_record
 from panmodel.wire import torch_zip
 from panmodel.wire.pickle import Object, describe
 from panmodel.wire.torch_records import TensorRecord

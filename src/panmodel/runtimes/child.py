@@ -1,11 +1,13 @@
 """Runs a runtime in a child process, with limits: native code that meets foreign graphs may crash or hang.
 
-The two sides share a folder: `inputs.npz` with the arrays, `outputs.txt` with the names wanted, and `outputs.npz` with
-the answers, in the order of the names.
+The two sides share a folder: `question.json` names the inputs with their types and the tensors wanted, `answer.json`
+the tensors found; the arrays lie in an .npz file beside each, in the order of the names.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from panmodel.dtypes import ALL, from_numpy
 from panmodel.errors import UnsupportedError
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ _CPU_SECONDS = 3600
 
 def call(
     module: str, model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], folder: Path
-) -> list[np.ndarray]:
+) -> dict[str, np.ndarray]:
     """Run a model in a child process.
 
     Args:
@@ -37,16 +40,20 @@ def call(
         folder: A private folder for the exchange.
 
     Returns:
-        One array per output name.
+        The tensors that the runtime gives, by name; of narrow floats as float32.
 
     Raises:
         UnsupportedError: The runtime refused the model, crashed or took too long.
     """
     import numpy as np
 
-    np.savez(folder / "inputs.npz", *map(_plain, inputs.values()))
-    (folder / "inputs.txt").write_text("\n".join(inputs))
-    (folder / "outputs.txt").write_text("\n".join(outputs))
+    question = {
+        "inputs": list(inputs),
+        "types": [from_numpy(array.dtype).name for array in inputs.values()],
+        "outputs": list(outputs),
+    }
+    (folder / "question.json").write_text(json.dumps(question))
+    np.savez(folder / "question.npz", *map(_plain, inputs.values()))
     command = [sys.executable, "-m", f"panmodel.runtimes.{module}", str(model), str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
@@ -54,36 +61,44 @@ def call(
         raise UnsupportedError(f"{module} gave no answer within {TIMEOUT} s", where=str(model)) from None
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"]
-        raise UnsupportedError(f"{module} cannot run it: {lines[-1]}", where=str(model))
-    with np.load(folder / "outputs.npz", allow_pickle=False) as answers:
-        return [answers[f"arr_{index}"] for index in range(len(outputs))]
+        raise UnsupportedError(f"{module} cannot run it: {lines[-1][:2000]}", where=str(model))
+    return _load(folder / "answer.npz", json.loads((folder / "answer.json").read_text()))
 
 
-def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Sequence[np.ndarray]]) -> None:
+def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Mapping[str, np.ndarray]]) -> None:
     """The child's side: read the question, run, write the answers.
 
     Args:
-        run: Takes the model's path, the inputs and the names wanted, gives the arrays.
+        run: Takes the model's path, the inputs and the names wanted, gives the tensors found by name.
     """
     import numpy as np
 
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # more than the machine has is an error, not its end
     model, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    names = (folder / "inputs.txt").read_text().splitlines()
-    with np.load(folder / "inputs.npz", allow_pickle=False) as arrays:
-        inputs = {name: _restored(arrays[f"arr_{index}"]) for index, name in enumerate(names)}
-    results = run(model, inputs, (folder / "outputs.txt").read_text().splitlines())
-    np.savez(folder / "outputs.npz", *(_plain(np.asarray(array)) for array in results))
+    question = json.loads((folder / "question.json").read_text())
+    arrays = _load(folder / "question.npz", question["inputs"])
+    inputs = {
+        name: array.astype(ALL[kind].numpy)
+        for (name, array), kind in zip(arrays.items(), question["types"], strict=True)
+    }
+    found = run(model, inputs, question["outputs"])
+    (folder / "answer.json").write_text(json.dumps(list(found)))
+    np.savez(folder / "answer.npz", *(_plain(np.asarray(array)) for array in found.values()))
+
+
+def _load(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[f"arr_{index}"] for index, name in enumerate(names)}
 
 
 def _plain(array: np.ndarray) -> np.ndarray:
-    """An array that an npz file holds without pickling: strings as fixed width, narrow floats as float32."""
+    """An array that an npz file holds without pickling: strings as fixed width, types that numpy lacks as float32."""
     import numpy as np
 
     if array.dtype.kind == "O":
         return array.astype(np.bytes_) if all(isinstance(item, bytes) for item in array.flat) else array.astype(np.str_)
-    return array.astype(np.float32) if array.dtype.kind == "V" or array.dtype.name == "bfloat16" else array
-
-
-def _restored(array: np.ndarray) -> np.ndarray:
-    return array.astype(object) if array.dtype.kind in "SU" else array
+    return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)

@@ -19,7 +19,7 @@ def label() -> str:
     return f"onnxruntime {version('onnxruntime')}"
 
 
-def run(model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Sequence[np.ndarray]:
+def run(model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Mapping[str, np.ndarray]:
     """Run an ONNX file; in a child process only (see `child.call`)."""
     import onnxruntime
 
@@ -35,8 +35,7 @@ def run(model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -
         from onnx.reference import ReferenceEvaluator
 
         session = ReferenceEvaluator(str(model))
-    results: Sequence[np.ndarray] = session.run(list(outputs), dict(inputs))
-    return results
+    return dict(zip(outputs, session.run(list(outputs), dict(inputs)), strict=True))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def label() -> str:
     return f"tensorflow {version(packages_distributions()['tensorflow'][0])}"
 
 
-def run(model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Sequence[np.ndarray]:
+def run(model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Mapping[str, np.ndarray]:
     """Run a frozen GraphDef file; in a child process only (see `child.call`)."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow
@@ -40,8 +40,7 @@ def run(model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -
     with v1.Graph().as_default() as graph:
         v1.import_graph_def(definition, name="")
         with v1.Session(graph=graph) as session:
-            results: Sequence[np.ndarray] = session.run(list(outputs), dict(inputs))
-            return results
+            return dict(zip(outputs, session.run(list(outputs), dict(inputs)), strict=True))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ import ast
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panmodel.dtypes import BFLOAT16, BY_TORCH, DType, from_numpy
 from panmodel.errors import CorruptError, UnsupportedError
-from panmodel.model.torch.source import TorchSource
+from panmodel.io.source import Location
+from panmodel.model.torch.source import TorchSource, open_source
+from panmodel.runtimes import child
 from panmodel.runtimes.torch_source_check import BUILTINS, check_source
 
 if TYPE_CHECKING:
@@ -171,3 +174,26 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
 _SHARED = frozenset(
     "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()  # noqa: SIM905 (a table of words)
 )
+
+
+def answer(path: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """Run PyTorch source from a file; in a child process only (see `child.call`).
+
+    Args:
+        path: The `.py`, its weights and names beside it.
+        inputs: In the order of the signature.
+        outputs: Names of the tensors wanted: of outputs, and of what layers give.
+
+    Returns:
+        Those of them that it computes.
+    """
+    source = open_source(Location(path))
+    names = [entry["tensor"] for entry in source.names.get("outputs", ())]
+    is_inside = bool(set(outputs) - set(names))
+    results, inside = run(build(source), list(inputs.values()), source.names if is_inside else None)
+    found = inside | dict(zip(names, results, strict=True))
+    return {name: array for name, array in found.items() if name in outputs}
+
+
+if __name__ == "__main__":
+    child.answer(answer)

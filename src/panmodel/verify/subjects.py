@@ -15,7 +15,7 @@ from panmodel.model.graph import Graph, Value
 from panmodel.model.model import Model
 from panmodel.model.tensorflow.graph import TensorFlowGraph
 from panmodel.model.torch.source import TorchSource
-from panmodel.runtimes import child, onnxruntime, tensorflow
+from panmodel.runtimes import child, onnxruntime, tensorflow, torch
 from panmodel.verify.implied import implied_shape
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ class OnnxSubject(Subject):
             assert record.write is not None
             with Sink(path) as sink:
                 record.write(Model("onnx", replace(self._graph, outputs=wanted)), sink)
-            arrays = child.call("onnxruntime", path, feeds, list(wanted), Path(folder))
-        found = dict(zip(wanted, arrays, strict=True))
+            found = child.call("onnxruntime", path, feeds, list(wanted), Path(folder))
         outputs = {name: found[name] for name in self.output_names}
         return Results(outputs, found if layers else {})
 
@@ -173,27 +172,32 @@ class TensorFlowSubject(Subject):
             assert record.write is not None
             with Sink(path) as sink:
                 record.write(replace(self._model, program=frozen), sink)
-            arrays = child.call("tensorflow", path, feeds, wanted, Path(folder))
-        found = dict(zip(wanted, arrays, strict=True))
+            found = child.call("tensorflow", path, feeds, wanted, Path(folder))
         return Results({name: found[name] for name in self.output_names}, found if layers else {})
 
 
 class TorchSubject(Subject):
-    """Generated PyTorch source, run by PyTorch in this process."""
+    """Generated PyTorch source, written to a temporary folder and run by PyTorch in a child process."""
 
     def __init__(self, program: TorchSource) -> None:
-        from panmodel.runtimes import torch as runtime
-
-        self._runtime, self._program = runtime, program
-        self.label = runtime.label()
+        self._program = program
+        self.label = torch.label()
         self.inputs = [Value(entry["tensor"], None, None) for entry in program.names.get("inputs", ())]
         self.output_names = tuple(entry["tensor"] for entry in program.names.get("outputs", ()))
 
     def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
         """See `Subject.run`."""
-        module = self._runtime.build(self._program)
-        arrays, inside = self._runtime.run(module, list(feeds.values()), self._program.names if layers else None)
-        return Results(dict(zip(self.output_names, arrays, strict=True)), inside)
+        names = self._program.names
+        wanted = [entry["tensor"] for entry in names.get("values", {}).values()] if layers else []
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.py"
+            record = formats.by_name("torch_source")
+            assert record.write is not None
+            with record.sink(path) as sink:
+                record.write(Model("torch_source", self._program), sink)
+            found = child.call("torch", path, feeds, [*self.output_names, *wanted], Path(folder))
+        outputs = {name: found[name] for name in self.output_names}
+        return Results(outputs, found if layers else {})
 
 
 def subject(model: Model | Recorded, other: Subject | None = None) -> Subject:

@@ -12,7 +12,8 @@ from panmodel.errors import CorruptError, LimitError
 from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource
 from panmodel.model.tensor import DeferredTensor, StoredTensor
-from panmodel.model.torch.source import TorchSource, from_record, stage_source
+from panmodel.model.torch.source import TorchSource, stage_source
+from panmodel.model.torch.storage import from_record
 from panmodel.wire.torch_records import StorageRecord, TensorRecord
 from panmodel.wire.zip import Archive
 

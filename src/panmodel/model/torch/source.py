@@ -1,4 +1,4 @@
-"""PyTorch as a dialect: the source of a module with its state dict, and the tensors of pickled files.
+"""PyTorch source: the text of a module with its state dict and its names, in memory and as files.
 
 Nothing of torch is imported, and the source is text: who wants it executed does that elsewhere.
 """
@@ -6,22 +6,19 @@ Nothing of torch is imported, and the source is text: who wants it executed does
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from panmodel.errors import CorruptError, LimitError
 from panmodel.io.sink import Sink
-from panmodel.io.source import Extent
-from panmodel.limits import DEFAULT, Limits
-from panmodel.model.tensor import DeferredTensor, StoredTensor, Tensor
-from panmodel.wire.torch_records import TensorRecord
-from panmodel.wire.zip import Archive
+from panmodel.io.source import Location
+from panmodel.limits import DEFAULT
+from panmodel.model.tensor import StoredTensor, Tensor
+from panmodel.wire import safetensors
 
-if TYPE_CHECKING:
-    import numpy as np
-
+_CLASS = re.compile(r"^class (\w+)\(nn\.Module\)", re.MULTILINE)
 SOURCE_MARK = "# Written by panmodel"  # in the first lines of every module that is written
 
 
@@ -84,69 +81,45 @@ def stage_source(program: TorchSource, sink: Sink, stem: str) -> None:
     """
     sink.open(f"{stem}.py").write(program.source.encode())
     names = {"class": program.class_name, **program.names}
-    sink.open(f"{stem}.names.json").write(json.dumps(names, indent=1, ensure_ascii=False).encode() + b"\n")
+    sink.open(f"{stem}.names.json").write(json.dumps(names, indent=1).encode() + b"\n")
 
 
-def from_record(
-    name: str, record: TensorRecord, archive: Archive, *, big_endian: bool = False, limits: Limits = DEFAULT
-) -> Tensor:
-    """The lazy tensor of a view that a pickle describes.
+def open_source(location: Location) -> TorchSource:
+    """Read the source, and open the weights and names beside it.
 
-    Args:
-        name: What the tensor is called.
-        record: The view; it lies inside its storage.
-        archive: Where the storage is a member.
-        big_endian: The storage's elements are big-endian.
-        limits: Caps on what a view with repeated elements may expand to.
-
-    Returns:
-        A `StoredTensor` if the elements lie in one row, else one that is put in order when it is read. Either
-        verifies the CRC-32 of its storage on reading.
+    Raises:
+        MissingFileError: The weights or the names are not there.
+        CorruptError: A file is not what it should be.
     """
-    width, storage = record.dtype.itemsize, record.storage
-    extent = archive.extent(storage.member)
-    if record.is_contiguous and extent is not None and not (record.conjugated or record.negated):
-        begin, nbytes = (record.offset * width if record.span else 0), record.span * width
-        part = Extent(extent.source, extent.offset + begin, nbytes)
-        checksum = archive.running if nbytes == extent.nbytes else archive.standing
-        proof = partial(checksum, storage.member)
-        return StoredTensor(name, record.dtype, record.shape, part, checksum=proof, big_endian=big_endian)
-    load = partial(_gathered, name, record, archive, big_endian)
-    tensor = DeferredTensor(name, record.dtype, record.shape, load)
-    if tensor.nbytes > max(storage.nbytes * limits.member_ratio, limits.block_bytes):
-        message = f"tensor {name!r} repeats the {storage.nbytes} bytes of its storage up to {tensor.nbytes}"
-        raise LimitError(message, where=archive.source.name)
-    return tensor
+    stem = location.path.stem
+    source = _text(location)
+    beside = location.beside(f"{stem}.names.json")
+    try:
+        names = json.loads(_text(beside))
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"is not JSON: {str(error)[:200]}", where=str(beside)) from None
+    check_names(names, str(beside))
+    header = safetensors.read_header(location.beside(f"{stem}.safetensors").open())
+    state = {entry.name: StoredTensor(entry.name, entry.dtype, entry.shape, entry.extent) for entry in header.entries}
+    return TorchSource(source, _class_name(source, names, location), state, names)
 
 
-def _gathered(name: str, record: TensorRecord, archive: Archive, big_endian: bool) -> np.ndarray:
-    import numpy as np
-
-    width = record.dtype.itemsize
-    if not record.span:
-        return np.empty(record.shape, record.dtype.numpy)
-    flat = np.frombuffer(_spanned(name, record, archive), np.uint8)
-    if big_endian:
-        element = width // 2 if record.dtype.kind == "c" else width
-        flat = flat.reshape(-1, element)[:, ::-1].reshape(-1)
-    strides = [stride * width for stride in record.strides]
-    elements = np.ascontiguousarray(flat).view(record.dtype.numpy)
-    array = np.lib.stride_tricks.as_strided(elements, record.shape, strides, writeable=False)
-    array = np.array(array, order="C")
-    if record.conjugated:
-        array = array.conj()
-    return -array if record.negated else array
+def _text(location: Location) -> str:
+    file = location.open()
+    if file.size > DEFAULT.text_bytes:
+        raise LimitError(f"a text of {file.size} bytes exceeds {DEFAULT.text_bytes}", where=str(location))
+    try:
+        return file.read(0, file.size).decode()
+    except UnicodeDecodeError:
+        raise CorruptError("is not UTF-8 text", where=str(location)) from None
 
 
-def _spanned(name: str, record: TensorRecord, archive: Archive) -> bytes:
-    """The bytes from a view's first element to its last, after the whole storage met its CRC-32."""
-    width, member = record.dtype.itemsize, record.storage.member
-    begin, nbytes = record.offset * width, record.span * width
-    extent = archive.extent(member)
-    if extent is None:
-        return archive.read(member, limit=record.storage.nbytes)[begin : begin + nbytes]
-    if said := archive.standing(member).verify():
-        hint = "the stored bytes are damaged: fetch the file again"
-        where = f"{archive.source.name} at offset {extent.offset}"
-        raise CorruptError(f"tensor {name!r} does not meet its checksum: {said}", where=where, hint=hint)
-    return extent.source.read(extent.offset + begin, nbytes)
+def _class_name(source: str, names: Mapping[str, object], location: Location) -> str:
+    """The class that is the model: as the names say, else the last one (what it is made of stands before it)."""
+    stated = names.get("class")
+    if isinstance(stated, str):
+        return stated
+    classes = _CLASS.findall(source)
+    if not classes:
+        raise CorruptError("has no class of nn.Module", where=str(location))
+    return str(classes[-1])
