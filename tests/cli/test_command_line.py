@@ -1,0 +1,59 @@
+"""The command line: answers on stdout, talk on stderr, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tests.cli.calling import CHECKPOINT, call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["inspect", "none.ckpt"], 3, "no such file"),
+        (["convert", CHECKPOINT, "digits.xyz"], 2, "--to"),
+        (["convert", CHECKPOINT, "digits.onnx", "--outputs", "logit:0"], 2, "logits"),
+        (["convert", CHECKPOINT], 2, "TARGET"),
+        (["nonsense"], 2, "nonsense"),
+        (["convert", CHECKPOINT, "none/digits.onnx"], 3, "no folder"),
+    ],
+)
+def test_exit_codes(capsys, tmp_path, monkeypatch, arguments, code, said):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = call(capsys, *arguments)
+    assert (found, out) == (code, "")
+    assert said in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_errors_in_json(capsys):
+    code, out, _ = call(capsys, "inspect", "none.ckpt", "--json")
+    assert code == json.loads(out)["error"]["exit_code"] == 3
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "panmodel", "--version"], capture_output=True, text=True, check=True)
+    assert "panmodel" in done.stdout
+
+
+def test_a_closed_pipe_is_no_error():
+    command = f"{sys.executable} -m panmodel inspect {CHECKPOINT} --tensors --graph | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_errors_and_json_send_no_control_characters(capsys, tmp_path):
+    from panmodel.convert import write
+    from panmodel.model.model import Model
+    from panmodel.model.tensor import ArrayTensor
+
+    name = "\x1b[2J\x9b31m\u202egone"
+    code, out, err = call(capsys, "inspect", tmp_path / f"{name}.onnx")
+    assert code == 3 and all(char.isprintable() for char in (out + err).replace("\n", "")) and "\\x1b[2J" in err
+    write(Model("", tensors={name: ArrayTensor(np.zeros(1, np.float32), "x")}), tmp_path / "a.safetensors")
+    code, out, _ = call(capsys, "inspect", "--json", tmp_path / "a.safetensors")
+    assert code == 0 and out.isascii() and "\x1b" not in out
+    assert json.loads(out)["tensors"][0]["name"] == name
