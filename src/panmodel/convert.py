@@ -17,6 +17,7 @@ from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import GraphLost, Notice, TrainingStateLost
 from panmodel.model.report import Report, Verification
+from panmodel.model.tensorflow.graph import TensorFlowGraph
 from panmodel.model.torch.source import TorchSource
 from panmodel.model.training import TrainingState
 from panmodel.plan import Names, Plan, Request, plan
@@ -196,6 +197,8 @@ def _describe(model: Model, report: Report) -> None:
         from panmodel.passes.layout import permutes
 
         report.permutes = permutes(program)
+    elif isinstance(program, TensorFlowGraph):
+        report.tensors = sum(node.op == "Const" for node in program.nodes.values())
     elif isinstance(program, TorchSource):
         report.tensors = len(program.state)
         report.inputs = [_typed(entry) for entry in program.names.get("inputs", ())]

@@ -1,10 +1,12 @@
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.damage import assert_survives, contents_of
 from tests.tensorflow_graphs import Shape, attr, const, graph, graph_def, node
 
+import panmodel as pm
 from panmodel.dtypes import FLOAT32, INT32
 from panmodel.errors import CorruptError, LimitError, UnsupportedError, UsageError
 from panmodel.formats.tensorflow_graph import FORMAT
@@ -230,3 +232,17 @@ def test_damage(tmp_path, form):
     proto.node = [*proto.node, const("many", np.arange(40) / 7), node("cast", "Cast", "x", SrcT=FLOAT32, DstT=INT32)]
     put(tmp_path, encode_bytes(proto) if form == "binary" else TEXT.encode())
     assert_survives(read_all, tmp_path / "graph.pb")
+
+
+def test_the_text_form_is_not_written_under_its_name(tmp_path):
+    digits = Path(__file__).parents[2] / "examples" / "digits" / "model.ckpt"
+    with pytest.raises(UnsupportedError, match=r"name it \.pb"):
+        pm.convert(digits, tmp_path / "graph.pbtxt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_receipt_counts_constants(tmp_path):
+    digits = Path(__file__).parents[2] / "examples" / "digits" / "model.ckpt"
+    report = pm.convert(digits, tmp_path / "graph.pb")
+    nodes = pm.read(tmp_path / "graph.pb").program.nodes.values()
+    assert report.tensors == sum(node.op == "Const" for node in nodes)
