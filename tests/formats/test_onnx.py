@@ -3,27 +3,18 @@ import os
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from tests.damage import assert_survives
+from tests.onnx_files import external, info, load_all, read, save, small_model, write
 
 from panmodel import dtypes
 from panmodel.errors import (
-    CorruptError,
-    LimitError,
-    MissingFileError,
     ReadError,
-    UnsafeError,
     UnsupportedError,
-    UsageError,
 )
-from panmodel.formats import onnx as format_onnx
 from panmodel.formats.onnx import FORMAT
-from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.builder import Builder
-from panmodel.model.graph import Value
 from panmodel.model.model import Model
 from panmodel.model.symbolic import Dim
 from panmodel.model.tensor import ArrayTensor, StoredTensor
@@ -71,12 +62,6 @@ def test_metadata_survives(tmp_path):
     assert written.opset_import[0].version == 13
     assert written.metadata_props[0].value == "cat,dog"
     assert written.producer_name == "panmodel"
-
-
-# Graphs that are none
-
-
-# External data
 
 
 def test_large_weights_go_to_a_file_of_their_own(tmp_path):

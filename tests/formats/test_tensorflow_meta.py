@@ -74,4 +74,4 @@ def test_damage(tmp_path):
     def read_all(path):
         return [dict(item.attributes) for item in FORMAT.read(Location(path)).program.nodes.values()]
 
-    assert_survives(read_all, tmp_path / "model.meta", flips=500)
+    assert_survives(read_all, tmp_path / "model.meta")
