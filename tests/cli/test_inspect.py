@@ -1,0 +1,60 @@
+"""`panmodel inspect`."""
+
+import json
+
+import numpy as np
+from tests.cli.calling import CHECKPOINT, call
+
+
+def test_inspect(capsys):
+    code, out, err = call(capsys, "inspect", CHECKPOINT)
+    assert (code, err) == (0, "")
+    for said in (
+        "tensorflow_checkpoint",
+        "1.15",
+        "images:0",
+        "probabilities:0",
+        "conv1/conv/kernel",
+        "adam",
+        "FusedBatchNorm",
+    ):
+        assert said in out
+
+
+def test_inspect_lists_everything_when_asked(capsys):
+    _, short, _ = call(capsys, "inspect", CHECKPOINT)
+    _, tensors, _ = call(capsys, "inspect", CHECKPOINT, "--tensors")
+    _, graph, _ = call(capsys, "inspect", CHECKPOINT, "--graph")
+    assert "--tensors lists all" in short and "--tensors lists all" not in tensors
+    assert len(tensors) > len(short)
+    assert "fc2/MatMul" in graph
+
+
+def test_inspect_in_json(capsys):
+    code, out, _ = call(capsys, "inspect", CHECKPOINT, "--json")
+    plain = json.loads(out)
+    assert code == 0
+    kernel = next(t for t in plain["tensors"] if t["name"] == "conv1/conv/kernel")
+    assert kernel == {
+        "name": "conv1/conv/kernel",
+        "dtype": "float32",
+        "shape": [3, 3, 1, 16],
+        "bytes": 576,
+        "slot": False,
+    }
+    assert plain["training"]["step"] == 600
+    assert plain["operators"]["Conv2D"] == 2
+
+
+def test_hostile_names_do_not_reach_the_terminal(capsys, tmp_path):
+    from panmodel.formats import by_name
+    from panmodel.io.sink import Sink
+    from panmodel.model.model import Model
+    from panmodel.model.tensor import ArrayTensor
+
+    with Sink(tmp_path / "a.safetensors") as sink:
+        by_name("safetensors").write(
+            Model("", tensors={"\x1b[2Jgone": ArrayTensor(np.zeros(1, np.float32), "x")}), sink
+        )
+    _, out, _ = call(capsys, "inspect", tmp_path / "a.safetensors")
+    assert "\x1b" not in out and "\\x1b[2Jgone" in out
