@@ -127,22 +127,19 @@ def test_shapes_are_told_as_far_as_they_are_known():
     assert not proto.input[1].type.tensor_type.HasField("shape")
 
 
-def body(*outputs):
-    return Graph([], {str(index): value for index, value in enumerate(outputs)}, [v.node for v in outputs if v.node])
-
-
 def test_bodies_hand_on_what_is_not_theirs():
     """A body's output may be a value of the graph around it, a weight, or one value twice: each is copied."""
-    build = Builder()
-    x, c = build.input("x", dtypes.FLOAT32, (2,)), build.input("c", dtypes.BOOL, ())
-    w = build.weight(ArrayTensor(np.float32([5, 6]), "w"))
+    x, c = Value("x", dtypes.FLOAT32, (2,)), Value("c", dtypes.BOOL, ())
+    w = Value("w", dtypes.FLOAT32, (2,), ArrayTensor(np.float32([5, 6]), "w"))
     inner = Value("inner", dtypes.FLOAT32, (2,))
     inner.node = Node("Neg", (x,), (inner,), {}, "inner")
-    then = Graph([], {"0": inner, "1": inner}, [inner.node])
-    results = build.ops("If", c, outputs=2, then_branch=then, else_branch=body(x, w))
-    for name, value in zip("ab", results, strict=True):
-        build.output(name, value)
-    proto = encoded(build.graph())
+    bodies = {
+        "then_branch": Graph([], {"0": inner, "1": inner}, [inner.node]),
+        "else_branch": Graph([], {"0": x, "1": w}, []),
+    }
+    results = tuple(Value(name, dtypes.FLOAT32, (2,)) for name in "ab")
+    choice = Node("If", (c,), results, bodies, "choice")
+    proto = encoded(Graph([x, c], {value.name: value for value in results}, [choice]))
     onnx.checker.check_model(proto, full_check=True)
     from onnx.reference import ReferenceEvaluator
 
