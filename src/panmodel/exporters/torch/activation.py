@@ -70,10 +70,10 @@ def celu(node: Node, emit: Emitter) -> Expr:
 @exporter_op("Selu")
 def selu(node: Node, emit: Emitter) -> Expr:
     """F.selu has the usual constants built in."""
-    x, alpha, gamma = emit(node.inputs[0]), node.attr("alpha"), node.attr("gamma")
-    if (alpha is None or abs(alpha - 1.6732632) < 1e-6) and (gamma is None or abs(gamma - 1.0507010) < 1e-6):
+    x, alpha, gamma = emit(node.inputs[0]), node.attr("alpha", 1.6732632), node.attr("gamma", 1.0507010)
+    if abs(alpha - 1.6732632) < 1e-6 and abs(gamma - 1.0507010) < 1e-6:
         return f"F.selu({x})"
-    return f"{float32(gamma or 1.0507010)} * F.elu({x}, {float32(alpha or 1.6732632)})"
+    return f"{float32(gamma)} * F.elu({x}, {float32(alpha)})"
 
 
 @exporter_op("LeakyRelu")
@@ -165,4 +165,6 @@ def dropout_by_operand(node: Node, emit: Emitter) -> Expr:
 def _dropout(node: Node, emit: Emitter, ratio: float) -> Expr:
     x = emit(node.inputs[0])
     text = f"F.dropout({x}, {float32(ratio)}, self.training)"
-    return (text, f"torch.ones_like({x}, dtype=torch.bool)") if len(node.outputs) > 1 else text
+    if len(node.outputs) == 1:
+        return text
+    return text, f"torch.ones_like({x}, dtype={emit.dtype(node.outputs[1].dtype)})"
