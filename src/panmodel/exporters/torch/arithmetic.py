@@ -53,9 +53,10 @@ def reciprocal(node: Node, emit: Emitter) -> Expr:
 def is_inf(node: Node, emit: Emitter) -> Expr:
     """Of both signs unless told."""
     x = emit(node.inputs[0])
-    name = {(1, 0): "isposinf", (0, 1): "isneginf"}.get(
-        (node.attr("detect_positive", 1), node.attr("detect_negative", 1)), "isinf"
-    )
+    signs = (bool(node.attr("detect_positive", 1)), bool(node.attr("detect_negative", 1)))
+    if not any(signs):
+        return f"torch.zeros_like({x}, dtype=torch.bool)"
+    name = {(True, False): "isposinf", (False, True): "isneginf"}.get(signs, "isinf")
     return f"torch.{name}({x})"
 
 
@@ -108,7 +109,8 @@ def pow_(node: Node, emit: Emitter) -> Expr:
     assert x is not None
     assert y is not None
     number = emit.number(y)
-    if (number is not None and y.rank == 0) or (number is not None and x.rank):
+    broadcasts = y.rank == 0 or (x.rank is not None and y.rank is not None and y.rank <= x.rank)
+    if number is not None and broadcasts:
         if x.dtype is not None and x.dtype.is_float:
             return _power(emit(x), float(number)) if number.lstrip("-")[:1].isdigit() else f"{emit(x)}.pow({number})"
         if y.dtype is not None and y.dtype.is_integer:
@@ -159,7 +161,8 @@ def cumsum(node: Node, emit: Emitter) -> Expr:
     axis, text = axes[0], emit(x)
     summed = f"{text}.flip({axis})" if node.attr("reverse") else text
     dtype = f", dtype={emit.dtype(x.dtype)}" if x.dtype is not None and not x.dtype.is_float else ""
-    summed = f"{summed}.cumsum({axis}{dtype})"
-    if node.attr("reverse"):
-        summed = f"{summed}.flip({axis})"
-    return f"{summed} - {text}" if node.attr("exclusive") else summed
+    if node.attr("exclusive"):
+        summed = f"{emit.function('sums_before')}({summed}, {axis})"
+    else:
+        summed = f"{summed}.cumsum({axis}{dtype})"
+    return f"{summed}.flip({axis})" if node.attr("reverse") else summed

@@ -64,6 +64,14 @@ def average_pool(x, pool, padding, *window):
     return pool(F.pad(x, padding), *window) / pool(counted, *window)
 '''
 
+_SUMS_BEFORE = '''
+def sums_before(x, axis):
+    """The sum of all elements before each one along an axis."""
+    sums = x.cumsum(axis, dtype=x.dtype)
+    first = x.narrow(axis, 0, torch.sym_min(x.shape[axis], 1))
+    return torch.cat([torch.zeros_like(first), sums.narrow(axis, 0, x.shape[axis] - first.shape[axis])], dim=axis)
+'''
+
 _STRIDED = '''
 def every(x, axis, start, stop, step):
     """x[start:stop:step] along one axis, where the step may be negative."""
@@ -124,6 +132,7 @@ DEFINITIONS = {
     "resize_nearest": _RESIZE_NEAREST,
     "resize_linear": _RESIZE_LINEAR,
     "average_pool": _AVERAGE_POOL,
+    "sums_before": _SUMS_BEFORE,
     "every": _STRIDED,
     "one_hot": _ONE_HOT,
     "pad_by_index": _REFLECT,
