@@ -9,7 +9,7 @@ from panmodel.errors import UnsupportedError
 from panmodel.exporters.torch.emitter import Emitter
 from panmodel.exporters.torch.registry import Expr, exporter_op
 from panmodel.model.graph import Node, Value
-from panmodel.model.symbolic import Size, product
+from panmodel.model.symbolic import Dim, Size, product
 
 
 @exporter_op("Identity", since=1)
@@ -93,18 +93,27 @@ def unsqueeze(node: Node, emit: Emitter) -> Expr:
     """One axis after the other, in the order of the result."""
     x, axes = node.inputs[0], node.attr("axes")
     if node.operand(1) is not None:
-        axes = emit.integers(node.operand(1)) or emit.elements(node.operand(1))
-        if axes is None or (len(axes) > 1 and isinstance(axes[0], str)):
-            raise UnsupportedError("the axes of Unsqueeze are computed at run time")
-        if isinstance(axes[0], str):
-            return f"{emit(x)}.unsqueeze({axes[0]})"
+        axes = emit.integers(node.operand(1))
+        if axes is None:
+            elements = emit.elements(node.operand(1))
+            if elements is None or len(elements) != 1:
+                raise UnsupportedError("the axes of Unsqueeze are computed at run time")
+            return f"{emit(x)}.unsqueeze({elements[0]})"
     rank = x.rank if x is not None else None
     if rank is not None:
         axes = [axis % (rank + len(axes)) if axis < -1 or len(axes) > 1 else axis for axis in axes]
     text = emit(x)
-    for axis in sorted(axes):
+    for axis in _inserted(axes):
         text = f"{text}.unsqueeze({axis})"
     return text
+
+
+def _inserted(axes: Sequence[int]) -> list[int]:
+    """Axes of the result in an order in which each can be inserted: those from the start first, the last ones last."""
+    first, last = sorted(axis for axis in axes if axis >= 0), sorted(axis for axis in axes if axis < 0)
+    if last and first != list(range(len(first))):
+        raise UnsupportedError("axes that count from both ends of an unknown rank")
+    return first + last[::-1]
 
 
 @exporter_op("Transpose")
@@ -166,13 +175,23 @@ def expand(node: Node, emit: Emitter) -> Expr:
     x, target = node.inputs[0], node.inputs[1]
     assert x is not None
     sizes = emit.sizes(target)
-    if sizes is None or x.rank is None:
+    if sizes is None or x.shape is None or x.rank is None:
         shape = f"torch.broadcast_shapes({emit(x)}.shape, tuple({emit(target)}.tolist()))"
         return f"{emit(x)}.expand({shape})"
+    if not _is_wider(target, x.shape):
+        shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+        return f"{emit(x)}.expand(torch.broadcast_shapes({emit(x)}.shape, {shape}))"
     padded = ["1"] * max(x.rank - len(sizes), 0) + sizes
     offset = len(padded) - x.rank
     kept = ["-1" if size == "1" and axis >= offset else size for axis, size in enumerate(padded)]
     return f"{emit(x)}.expand({', '.join(kept) or '()'})"
+
+
+def _is_wider(target: Value | None, shape: Sequence[Size]) -> bool:
+    """Whether no size of a target can turn out as 1 where the operand is wider."""
+    wanted = [] if target is None or target.content is None else list(target.content.flat)
+    both = zip(reversed(wanted), reversed(shape), strict=False)
+    return all(not isinstance(size, Dim) or before in (1, size) for size, before in both)
 
 
 @exporter_op("Shape")
