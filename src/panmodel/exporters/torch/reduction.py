@@ -42,9 +42,20 @@ def reduce(node: Node, emit: Emitter) -> Expr:
         return _unreduced(node.op, emit(x))
     if node.op in ("ReduceMax", "ReduceMin") and (nothing := _extreme_of_nothing(node, emit, axes)):
         return nothing
+    if node.op == "ReduceProd" and axes is not None:
+        axes = _from_one_end(axes, x.rank)
     is_whole = axes is None or (x.rank is not None and len(set(axes)) == x.rank and not keep)
     dtype = emit.dtype(x.dtype) if x.dtype is not None and x.dtype.is_integer else ""
     return _reduced(node.op, emit(x), () if is_whole else tuple(axes or ()), keep=keep, dtype=dtype)
+
+
+def _from_one_end(axes: Sequence[int], rank: int | None) -> tuple[int, ...]:
+    """Axes that all count from the same end."""
+    if rank is not None:
+        return tuple(axis % rank for axis in axes)
+    if min(axes) < 0 <= max(axes):
+        raise UnsupportedError("axes that count from both ends of an unknown rank")
+    return tuple(axes)
 
 
 def _extreme_of_nothing(node: Node, emit: Emitter, axes: Sequence[int] | None) -> str | None:
