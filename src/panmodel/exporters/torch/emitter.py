@@ -324,6 +324,8 @@ class Emitter:
             pairs = [(value, text) for value, text in zip(node.outputs, written, strict=True) if value in needed]
             return [Step(node, (value,), self._tree(text, value, node)) for value, text in pairs]
         outputs = tuple(value if value in needed else None for value in node.outputs)
+        if len(outputs) > 1 and any(value.dtype in _STORED_ONLY for value in node.outputs) and self._widens(node):
+            raise UnsupportedError(f"PyTorch does not compute with {node.output.dtype}")
         tree = self._tree(written, node.output if len(outputs) == 1 else None, node)
         return [Step(node, outputs, tree, self._called(tree))]
 
