@@ -49,7 +49,7 @@ def _padded(node: Node, emit: Emitter, pads: list[str], axes: list[int], value: 
     if mode in ("reflect", "edge") and _is_spatial(x, per_axis, mode):
         assert x is not None
         assert x.rank is not None
-        order = _innermost_first(per_axis, min(per_axis), x.rank)
+        order = _innermost_first(per_axis, 2, x.rank)  # it takes all spatial axes or none
         return f'F.pad({emit(x)}, ({", ".join(order)}), mode="{"reflect" if mode == "reflect" else "replicate"}")'
     text = emit(x)
     for axis, (before, after) in per_axis.items():
