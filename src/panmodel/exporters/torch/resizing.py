@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from panmodel.dtypes import UINT8
 from panmodel.errors import UnsupportedError
 from panmodel.exporters.torch.emitter import Emitter
 from panmodel.exporters.torch.registry import Expr, exporter_op
@@ -57,7 +58,12 @@ def resize(node: Node, emit: Emitter) -> Expr:
     if coordinates == "align_corners" and any(axis.is_cut for axis in axes):
         raise UnsupportedError("Resize by a scale that gives no whole size, with align_corners")
     options = _interpolation(mode, coordinates, nearest, axes)
-    if options is not None and axes[0].axis >= 2 and rank <= 5:
+    if mode != "nearest" and (x is None or x.dtype is None or not x.dtype.is_float):
+        raise UnsupportedError(f"Resize {mode} of integers")
+    if mode == "cubic" and (rank != 4 or abs(node.attr("cubic_coeff_a", -0.75) + 0.75) > 1e-6):
+        raise UnsupportedError("Resize cubic with another coefficient than -0.75, or not over two axes")
+    is_taken = x is not None and x.dtype is not None and (x.dtype.is_float or x.dtype is UINT8)
+    if options is not None and is_taken and all(axis.axis >= 2 for axis in axes) and rank <= 5:
         return _interpolated(emit(x), axes, rank, options)
     if mode not in ("nearest", "linear"):
         raise UnsupportedError(f"Resize {mode} with {coordinates} coordinates")
