@@ -6,7 +6,7 @@ from panmodel.errors import UnsupportedError
 from panmodel.exporters.torch.emitter import Emitter
 from panmodel.exporters.torch.literals import float32
 from panmodel.exporters.torch.registry import Expr, exporter_op
-from panmodel.model.graph import Node
+from panmodel.model.graph import Node, Value
 from panmodel.model.tensor import Tensor
 
 
@@ -15,6 +15,8 @@ def batch_norm(node: Node, emit: Emitter) -> Expr:
     """A layer with running statistics where all four are weights."""
     if sum(value is not None for value in node.outputs) > 1 and any(emit.uses.get(v) for v in node.outputs[1:]):
         raise UnsupportedError("the statistics of BatchNormalization in training mode")
+    if node.attr("training_mode"):
+        raise UnsupportedError("BatchNormalization in training mode")
     x = node.inputs[0]
     eps = float32(node.attr("epsilon", 1e-5))
     options: dict[str, object] = {} if eps == "1e-05" else {"eps": eps}
@@ -47,7 +49,7 @@ def layer_norm(node: Node, emit: Emitter) -> Expr:
     if any(emit.uses.get(value) for value in node.outputs[1:]):
         raise UnsupportedError("mean and deviation as further outputs")
     options: dict[str, object] = {} if eps == "1e-05" else {"eps": eps}
-    if emit.is_weight(scale, rank - axis) and (bias is None or emit.is_weight(bias, rank - axis)):
+    if _is_affine(scale, bias, x, axis, emit):
         assert scale is not None
         assert scale.tensor is not None
         shape = scale.tensor.shape
@@ -59,6 +61,19 @@ def layer_norm(node: Node, emit: Emitter) -> Expr:
     sizes = f"{emit(x)}.shape[{axis}:]"
     text = f"F.layer_norm({emit(x)}, {sizes}, eps={eps}) * {emit(scale)}"
     return text if bias is None else f"{text} + {emit(bias)}"
+
+
+def _is_affine(scale: Value | None, bias: Value | None, x: Value | None, axis: int, emit: Emitter) -> bool:
+    """Whether scale and bias are weights with an element for each of those that are normalized."""
+    if not emit.is_weight(scale) or scale is None or scale.tensor is None or x is None or x.shape is None:
+        return False
+    shape, normalized = scale.tensor.shape, x.shape[axis:]
+    if bias is not None and not (emit.is_weight(bias) and bias.tensor is not None and bias.tensor.shape == shape):
+        return False
+    return len(shape) == len(normalized) and all(
+        size == known or (size != 1 and not isinstance(known, int))
+        for size, known in zip(shape, normalized, strict=True)
+    )
 
 
 @exporter_op("InstanceNormalization")
