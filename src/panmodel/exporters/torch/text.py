@@ -59,16 +59,13 @@ def _opened(tree: ast.expr) -> tuple[str, list[ast.expr | ast.keyword], str] | N
 def _parenthesised(prefix: str, tree: ast.expr, indent: int, suffix: str) -> list[str]:
     margin = " " * indent
     if isinstance(tree, ast.BinOp):
-        operator = code(ast.BinOp(ast.Name("a"), tree.op, ast.Name("b")))[2:-2]
-        inner = [f"{margin}    {code(tree.left)}", f"{margin}    {operator} {_operand(tree)}"]
+        # each side beside a name, which gives it the parentheses that it needs
+        left = code(ast.BinOp(tree.left, tree.op, ast.Name("b"))).rpartition(" ")[0].rpartition(" ")[0]
+        right = code(ast.BinOp(ast.Name("a"), tree.op, tree.right))[2:]
+        inner = [f"{margin}    {left}", f"{margin}    {right}"]
     else:
         inner = [f"{margin}    {code(tree)}"]
     return [f"{margin}{prefix}(", *inner, f"{margin}){suffix}"]
-
-
-def _operand(tree: ast.BinOp) -> str:
-    """The right side, in parentheses if it is an operation itself."""
-    return f"({code(tree.right)})" if isinstance(tree.right, (ast.BinOp, ast.Compare)) else code(tree.right)
 
 
 class _Substitution(ast.NodeTransformer):
