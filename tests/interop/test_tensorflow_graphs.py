@@ -5,14 +5,8 @@ import pytest
 from tests.interop.tensorflow_graphs import cases
 
 import panmodel as pm
-from panmodel.errors import UnsupportedOperatorsError
 
 CASES = cases()
-#: What PyTorch source has no good form for, and refuses in one error.
-REFUSED = {
-    "AvgPool same, any size": "AveragePool",
-    "StridedSlice unknown rank": "Gather",
-}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +45,7 @@ def test_onnx(name, answers, tmp_path):
         assert_same(session.run(None, fed), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED])
+@pytest.mark.parametrize("name", CASES)
 def test_torch(name, answers):
     torch = pytest.importorskip("torch")
     path, inputs, outputs, runs = answers(name)
@@ -60,13 +54,6 @@ def test_torch(name, answers):
         with torch.no_grad():
             found = module(*(torch.from_numpy(np.asarray(array)) for array in arrays))
         assert_same([tensor.numpy() for tensor in (found if isinstance(found, tuple) else (found,))], expected)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_torch_refuses(name, answers):
-    path, inputs, outputs, _ = answers(name)
-    with pytest.raises(UnsupportedOperatorsError, match=REFUSED[name]):
-        pm.to_torch(path, inputs=inputs, outputs=outputs)
 
 
 def assert_same(found, expected):

@@ -37,7 +37,6 @@ REFUSALS = (
     "ScatterND with",
     "no converter for this operator",
     "number of bounds is not known",
-    "SAME averages",
     "rank of its operand is not known",
     "complex",
     "over 0 spatial axes",

@@ -98,18 +98,21 @@ def gather(node: Node, emit: Emitter) -> Expr:
     if axis == 0 and emit.is_weight(x, 2) and x.tensor is not None and not x.literal and not indices.is_constant:
         rows, columns = x.tensor.shape
         return f"{emit.module('embedding', f'nn.Embedding({rows}, {columns}', {}, weight=x.tensor)}({emit(indices)})"
-    if axis < 0:
-        axis += emit.rank(x)
-    before = ":, " * axis
+    if axis < 0 and x.rank is not None:
+        axis += x.rank
+    # from the end of an unknown rank: whatever comes before
+    before, after = (":, " * axis, "") if axis >= 0 else ("..., ", ", :" * (-axis - 1))
+    return f"{emit(x)}[{before}{_picked(indices, emit)}{after}]"
+
+
+def _picked(indices: Value, emit: Emitter) -> str:
+    """An index, a slice or a short list where the indices are known, else their tensor."""
     if indices.rank == 0 and (known := emit.sizes(indices)) is not None:
-        return f"{emit(x)}[{before}{known[0]}]"
-    known_indices = emit.integers(indices) if indices.rank == 1 else None
-    if known_indices is not None:
-        if (part := _run(known_indices)) is not None:
-            return f"{emit(x)}[{before}{part}]"
-        if len(known_indices) <= 16:
-            return f"{emit(x)}[{before}{list(known_indices)}]"
-    return f"{emit(x)}[{before}{emit(indices)}]"
+        return known[0]
+    numbers = emit.integers(indices) if indices.rank == 1 else None
+    if numbers is not None and ((part := _run(numbers)) is not None or len(numbers) <= 16):
+        return part or str(list(numbers))
+    return emit(indices)
 
 
 def _run(numbers: tuple[int, ...]) -> str | None:

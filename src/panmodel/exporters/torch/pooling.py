@@ -50,7 +50,9 @@ def average_pool(node: Node, emit: Emitter) -> Expr:
         return f"{function}({how.padded(operand, emit)}, {pair(how.kernel)}{_keywords(options)})"
     strides = pair(how.strides, whole=True)
     if how.dynamic:
-        raise UnsupportedError("SAME averages with a stride over sizes that are known at run time")
+        sums, counted = how.padded(operand, emit), how.padded(f"torch.ones_like({operand}[:1, :1])", emit)
+        arguments = f"{pair(how.kernel)}{_keywords(options)}"
+        return f"{function}({sums}, {arguments}) / {function}({counted}, {arguments})"
     pads = tuple(n for axis in reversed(range(rank)) for n in (how.before[axis], how.after[axis]))
     window_text = f"{pair(how.kernel, whole=True)}, {strides}" + (", 0, True" if node.attr("ceil_mode") else "")
     return f"{emit.function('average_pool')}({operand}, {function}, {pads}, {window_text})"
