@@ -42,6 +42,18 @@ def test_other_constants_do_not(shape):
     check(build, build.op("Add", y, weight(build, "b", *shape)), {"Conv": 1, "Add": 1})
 
 
+@pytest.mark.parametrize(
+    ("moved", "shape", "joins"),
+    [((0, 1, 1, 4), (4,), True), ((0, 1, 4), (4,), False), ((0, 1, 1, 4), (1,), False), ((0, 4, 1, 1), (4,), False)],
+)
+def test_a_bias_after_channels_moved_last_at_a_single_point(moved, shape, joins):
+    build, x = image()
+    y = build.op("Conv", x, weight(build, "w", 4, 3, 6, 6))
+    y = build.op("Reshape", y, build.constant(list(moved)))
+    y = build.op("Add", y, weight(build, "b", *shape))
+    check(build, y, {"Conv": 1, "Reshape": 1} if joins else {"Add": 1, "Conv": 1, "Reshape": 1})
+
+
 def test_a_second_bias_does_not():
     build, x = image()
     y = build.op("Conv", x, weight(build, "w", 4, 3, 3, 3), weight(build, "b", 4))

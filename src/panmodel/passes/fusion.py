@@ -15,7 +15,7 @@ def run(graph: Graph) -> Graph:
     """The graph with biases and paddings where they belong."""
     if graph.opset < _SINCE:
         return graph
-    return rewrite(graph, {"Conv": [padded], "Add": [convolution_bias, product_bias]})
+    return rewrite(graph, {"Conv": [padded], "Add": [convolution_bias, moved_bias, product_bias]})
 
 
 def convolution_bias(_: Node, inputs: Operands, at: Rewriter) -> Value | None:
@@ -33,6 +33,24 @@ def convolution_bias(_: Node, inputs: Operands, at: Rewriter) -> Value | None:
         return None
     with at.build.at(conv.name):
         return at.build.op(conv.op, *conv.inputs[:2], at.build.reshape(bias, [channels]), **conv.attributes)
+
+
+def moved_bias(_: Node, inputs: Operands, at: Rewriter) -> Value | None:
+    """Conv to a single point, channels moved to the last axis (there a reshape), then a constant for each channel."""
+    split = split_constant(inputs)
+    move = producer(split[0], "Reshape") if split is not None else None
+    conv = producer(move.inputs[0], "Conv", "ConvTranspose") if move is not None else None
+    if split is None or move is None or conv is None or conv.operand(2) is not None:
+        return None
+    point, moved, bias = conv.output, split[0], split[1]
+    if point.shape is None or not at.is_only_use(moved) or not at.is_only_use(point):
+        return None
+    batch, channels, *extents = point.shape
+    if moved.shape != (batch, *extents, channels) or set(extents) != {1} or bias.shape != (channels,):
+        return None
+    with at.build.at(conv.name):
+        result = at.build.op(conv.op, *conv.inputs[:2], bias, **conv.attributes)
+    return at.build.op("Reshape", result, *move.inputs[1:], **move.attributes)
 
 
 def product_bias(_: Node, inputs: Operands, at: Rewriter) -> Value | None:
