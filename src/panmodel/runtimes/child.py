@@ -56,7 +56,10 @@ def call(
     np.savez(folder / "question.npz", *map(_plain, inputs.values()))
     command = [sys.executable, "-m", f"panmodel.runtimes.{module}", str(model), str(folder)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+        # native code writes what it likes, text or not
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
+        )
     except subprocess.TimeoutExpired:
         raise UnsupportedError(f"{module} gave no answer within {TIMEOUT} s", where=str(model)) from None
     if done.returncode:
@@ -101,4 +104,5 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
     if array.dtype.kind == "O":
         return array.astype(np.bytes_) if all(isinstance(item, bytes) for item in array.flat) else array.astype(np.str_)
-    return array if array.dtype.isbuiltin == 1 else array.astype(np.float32)
+    is_numpys = array.dtype.isbuiltin == 1 or array.dtype.kind in "SU"
+    return array if is_numpys else array.astype(np.float32)

@@ -1,0 +1,126 @@
+"""Runtimes in a child process: what crosses over, and what becomes of a child that fails."""
+
+import resource
+import stat
+import sys
+import time
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from panmodel.errors import UnsupportedError
+from panmodel.runtimes import child
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch):
+    """Calls a function, given as source, in a child, in the place of a runtime."""
+
+    def call(body, inputs=None, outputs=("y",)):
+        script = tmp_path / "runtime.py"
+        lines = ["import os, resource, signal, sys, time", "import numpy as np", "from panmodel.runtimes import child"]
+        lines += ["def run(model, inputs, outputs):", *(f"    {line}" for line in body.splitlines())]
+        script.write_text("\n".join([*lines, "child.answer(run)\n"]))
+        python = tmp_path / "python"  # without `-m` and the module
+        python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {script} "$@"\n')
+        python.chmod(python.stat().st_mode | stat.S_IXUSR)
+        folder = tmp_path / "exchange"
+        folder.mkdir(exist_ok=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(python))
+            return child.call("odd", tmp_path / "model.bin", inputs or {}, list(outputs), folder)
+
+    return call
+
+
+NUMBERS = "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 complex64"
+ECHO = "return {name: inputs[name] for name in outputs}"
+
+
+def test_arrays_of_every_plain_type_come_back(runtime):
+    inputs = {kind: np.array([[0, 1, 100]]).astype(kind) for kind in NUMBERS.split()}
+    inputs |= {"empty": np.zeros((0, 3), np.float32), "scalar": np.float64(1.5), "infinite": np.array([np.inf, np.nan])}
+    found = runtime(ECHO, inputs, outputs=list(inputs))
+    assert list(found) == list(inputs)
+    for name, array in inputs.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_narrow_floats_arrive_as_such_and_come_back_as_float32(runtime, kind):
+    array = np.array([0.5, -2.0, 1.75]).astype(getattr(ml_dtypes, kind))
+    body = "return {'x': inputs['x'], 'kind': np.array(str(inputs['x'].dtype))}"
+    found = runtime(body, {"x": array}, outputs=("x", "kind"))
+    assert str(found["kind"]) == kind
+    assert found["x"].dtype == np.float32 and found["x"].tolist() == [0.5, -2.0, 1.75]
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([[b"a", b"longer"]], object), np.array(["é", ""], object), np.array([b"ab"]), np.array(["ab"])]
+)
+def test_strings_arrive_as_objects(runtime, array):
+    body = "return {'x': inputs['x'], 'kind': np.array(inputs['x'].dtype.kind)}"
+    found = runtime(body, {"x": array}, outputs=("x", "kind"))
+    assert str(found["kind"]) == "O"
+    assert found["x"].shape == array.shape and found["x"].tolist() == array.tolist()
+
+
+def test_names_may_be_anything(runtime):
+    names = ["a/b:0", "file", "../../etc", "\0", "é", ""]
+    inputs = {name: np.array(number) for number, name in enumerate(names)}
+    assert {name: int(array) for name, array in runtime(ECHO, inputs, outputs=names).items()} == {
+        name: number for number, name in enumerate(names)
+    }
+
+
+def test_the_runtime_may_find_other_tensors_than_were_wanted(runtime):
+    found = runtime("return {'only': np.arange(2)}", outputs=("y", "only"))
+    assert list(found) == ["only"] and found["only"].tolist() == [0, 1]
+
+
+def test_an_error_is_told_in_its_words(runtime):
+    with pytest.raises(UnsupportedError, match=r"model\.bin: odd cannot run it: ValueError: no kernel for Odd") as said:
+        runtime("print('noise', file=sys.stderr)\nraise ValueError('no kernel for Odd')")
+    assert "Traceback" not in str(said.value)
+
+
+def test_endless_errors_are_cut(runtime):
+    with pytest.raises(UnsupportedError) as said:
+        runtime("raise ValueError('x' * 100_000)")
+    assert len(str(said.value)) < 3000
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("os.abort()", "exit code -6"), ("os.kill(os.getpid(), 11)", "exit code -11"), ("os._exit(3)", "exit code 3")],
+)
+def test_a_crash_is_an_error_of_ours(runtime, body, said):
+    with pytest.raises(UnsupportedError, match=said):
+        runtime(body)
+
+
+def test_a_crash_that_says_what_is_no_text(runtime):
+    with pytest.raises(UnsupportedError, match=r"node .* is odd"):
+        runtime(r"os.write(2, b'node \xff\xfe is odd\n')" + "\nos._exit(1)")
+
+
+def test_a_run_without_end_is_ended(runtime, monkeypatch):
+    monkeypatch.setattr(child, "TIMEOUT", 2)
+    began = time.monotonic()
+    with pytest.raises(UnsupportedError, match="no answer within 2 s"):
+        runtime("time.sleep(60)")
+    assert time.monotonic() - began < 20
+
+
+def test_the_child_has_limits(runtime):
+    body = "return {'cpu': resource.getrlimit(resource.RLIMIT_CPU), 'data': resource.getrlimit(resource.RLIMIT_DATA)}"
+    found = runtime(body, outputs=("cpu", "data"))
+    assert resource.RLIM_INFINITY not in found["cpu"] and resource.RLIM_INFINITY not in found["data"]
+    assert found["cpu"][0] == child._CPU_SECONDS
+
+
+def test_more_memory_than_there_is_is_an_error(runtime):
+    with pytest.raises(UnsupportedError, match="MemoryError"):
+        runtime("return {'y': np.ones(1 << 50, np.uint8)}")
