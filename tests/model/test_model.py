@@ -1,0 +1,22 @@
+"""What every reader returns."""
+
+from panmodel.model.builder import Builder
+from panmodel.model.model import Model
+from panmodel.model.tensorflow.graph import TensorFlowGraph
+from panmodel.model.torch.source import TorchSource
+
+
+def test_the_dialect_is_that_of_the_program():
+    assert Model("safetensors").dialect is None
+    assert Model("onnx", Builder().graph()).dialect == "onnx"
+
+
+def test_dialects_differ():
+    kinds = (type(Builder().graph()), TensorFlowGraph, TorchSource)
+    assert len({kind.dialect for kind in kinds}) == len(kinds)
+
+
+def test_models_share_nothing_by_default():
+    one, other = Model("a"), Model("b")
+    one.notices.append("lost")
+    assert other.notices == [] and other.tensors == {} and other.training is None
