@@ -141,6 +141,8 @@ def test_bodies_hand_on_what_is_not_theirs():
     choice = Node("If", (c,), results, bodies, "choice")
     proto = encoded(Graph([x, c], {value.name: value for value in results}, [choice]))
     onnx.checker.check_model(proto, full_check=True)
+    for item in proto.graph.node[0].attribute:
+        assert len({output.name for output in item.g.output}) == 2
     from onnx.reference import ReferenceEvaluator
 
     session = ReferenceEvaluator(proto)

@@ -133,6 +133,25 @@ def test_bodies_of_nodes_see_the_operands(tmp_path):
         assert_same(path, {"x": np.float32([-1, 2]), "c": np.array(condition)}, tmp_path / str(condition))
 
 
+def test_weights_of_bodies_are_of_their_call(tmp_path):
+    """The body's own weight has the name of a value around the call, and is none of it."""
+    weight = helper.make_tensor("x", TensorProto.FLOAT, [2], [10.0, 20.0])
+    nodes = [helper.make_node("Add", ["a", "x"], ["r"])]
+    branch = helper.make_graph(nodes, "b", [], [info("r", None)], [weight])
+    inner = function(
+        "F", ["c", "a"], ["b"], [helper.make_node("If", ["c"], ["b"], then_branch=branch, else_branch=branch)]
+    )
+    nodes = [helper.make_node("F", ["c", "x"], ["t"], domain="f"), helper.make_node("F", ["c", "t"], ["y"], domain="f")]
+    path = save(
+        tmp_path / "m.onnx", nodes, [info("x"), info("c", (), TensorProto.BOOL)], [info("y")],
+        functions=[inner], opsets=[helper.make_opsetid("f", 1)],
+    )  # fmt: skip
+    graph = read(path).program
+    evaluator = ReferenceEvaluator(onnx.load(write(graph, tmp_path / "n.onnx")))
+    (found,) = evaluator.run(None, {"x": np.float32([1, 2]), "c": np.array(True)})
+    assert found.tolist() == [21, 42]
+
+
 def test_attributes_have_the_default_of_the_function(tmp_path):
     node = helper.make_node("LeakyRelu", ["a"], ["b"])
     node.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT))
