@@ -52,9 +52,7 @@ def test_axes_in_any_order_and_channels():
 
 
 def test_cubic_has_one_coefficient():
-    assert agrees(scaled(1, 1, 2, 2, mode="cubic"), X) == [
-        'return F.interpolate(in0, scale_factor=2, mode="bicubic")'
-    ]
+    assert agrees(scaled(1, 1, 2, 2, mode="cubic"), X) == ['return F.interpolate(in0, scale_factor=2, mode="bicubic")']
     for graph in (
         graph_of(scaled(1, 1, 2, 2, mode="cubic", cubic_coeff_a=-0.5), X),
         graph_of(scaled(1, 1, 2, mode="cubic"), numbers(1, 2, 6)),
