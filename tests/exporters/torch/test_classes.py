@@ -51,3 +51,10 @@ def test_names_that_are_taken_are_not_given_again():
 def test_every_class_is_python():
     for made in written(4, 5):
         ast.parse("\n".join(made.text()))
+
+
+def test_long_names_keep_their_end_and_the_line_its_width():
+    scopes = [f"{'tower_of_many_floors/' * 2}{'a_long_scope_' * 4}{at}" for at in (1, 2)]
+    lines = [line for made in written(3, 3, names=scopes) for line in made.text()]
+    assert max(map(len, lines)) <= 100
+    assert any("a_long_scope_1 of the original and 1 more." in line for line in lines)

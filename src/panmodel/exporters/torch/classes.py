@@ -13,6 +13,7 @@ from panmodel.exporters.torch.scopes import Scope
 from panmodel.exporters.torch.text import WIDTH, clone, code, lines
 
 _ARGUMENTS = 6  # of one class; where more numbers differ, it is another class
+_AROUND = 12  # characters around a docstring of one line: its indentation, quotes, and some air
 
 #: What the positional arguments of layers are called.
 _POSITIONAL = {
@@ -246,12 +247,12 @@ def _common_name(group: Sequence[Draft], taken: set[str]) -> str:
 
 
 def _origin(group: Sequence[Draft]) -> list[str]:
-    """Which scopes of the original it is."""
+    """Which scopes of the original it is, in one line."""
     paths = [quoted("/".join(written.scope.path)) for written in group]
     shown = ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
     text = f"{shown} of the original."
-    return [
-        text
-        if len(text) <= WIDTH - 12
-        else f"{paths[0]} of the original" + (f" and {len(paths) - 1} more." if len(paths) > 1 else ".")
-    ]
+    if len(text) <= WIDTH - _AROUND:
+        return [text]
+    rest = " of the original" + (f" and {len(paths) - 1} more." if len(paths) > 1 else ".")
+    room = WIDTH - _AROUND - len(rest)
+    return [(paths[0] if len(paths[0]) <= room else f"...{paths[0][3 - room :]}") + rest]
