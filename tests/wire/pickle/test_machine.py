@@ -63,7 +63,8 @@ def same(one: object, other: object) -> bool:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @given(value=values)
 def test_reads_what_python_pickles(protocol: int, value: object) -> None:
-    assert same(run(pickle.dumps(value, protocol), known=BUILTINS), value)
+    data = pickle.dumps(value, protocol)
+    assert same(run(data, known=BUILTINS), pickle.loads(data))  # protocol 0 itself loses the payload of a NaN
 
 
 class Named(Exception):
