@@ -66,8 +66,9 @@ def test_assertions_do_not_check_input(path):
 
 
 def does_something(path):
-    """Whether a module has functions, rather than being a table or records alone."""
-    return any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(path.read_text())))
+    """Whether a module has functions with a body, rather than being a table, records or a protocol alone."""
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    return any(len(function.body) > 1 or not isinstance(function.body[0], ast.Expr) for function in functions)
 
 
 def is_tested(path):

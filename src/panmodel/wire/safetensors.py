@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
@@ -21,6 +20,7 @@ from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.sink import StagedFile
 from panmodel.io.source import Extent, Source
 from panmodel.limits import DEFAULT, Limits
+from panmodel.wire.writable import Writable
 
 _METADATA = "__metadata__"
 _LENGTH = 8
@@ -144,25 +144,6 @@ def _entry(source: Source, begin: int, name: str, value: object, limits: Limits)
 
 def _are_counts(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
-
-
-class Writable(Protocol):
-    """What a tensor must offer to be written: a `model.tensor.Tensor` does."""
-
-    @property
-    def dtype(self) -> DType:
-        """Element type."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Dimensions."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in all."""
-
-    def chunks(self) -> Iterator[memoryview]:
-        """Yield the bytes, little-endian and row-major."""
 
 
 def save(tensors: Mapping[str, Writable], staged: StagedFile, metadata: Mapping[str, str]) -> None:

@@ -11,11 +11,10 @@ caffe2/serialize/inline_container.cc.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
@@ -25,6 +24,7 @@ from panmodel.io.source import Source
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Global, Machine, Object, PersistentId, describe, dump
 from panmodel.wire.torch_records import UNTYPED_STORAGES, StorageRecord, allow_list
+from panmodel.wire.writable import Writable
 from panmodel.wire.zip import Archive
 from panmodel.wire.zip_writer import ArchiveWriter
 
@@ -115,25 +115,6 @@ def _storage(archive: Archive, root: str, storages: dict[str, StorageRecord], id
         raise CorruptError(message, where=where)
     untyped = None if kind in UNTYPED_STORAGES else dtype
     return storages.setdefault(f"{key}/{dtype}", StorageRecord(key, name, untyped, location, nbytes))
-
-
-class Writable(Protocol):
-    """What a tensor must offer to be written: a `model.tensor.Tensor` does."""
-
-    @property
-    def dtype(self) -> DType:
-        """Element type."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Dimensions."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in all."""
-
-    def chunks(self) -> Iterator[memoryview]:
-        """Yield the bytes, little-endian and row-major."""
 
 
 def save(
