@@ -138,6 +138,15 @@ def test_strict_refuses_a_loss(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_weights_that_the_graph_leaves_out_are_named(tmp_path):
+    whole = pm.convert(CHECKPOINT, tmp_path / "whole.onnx")
+    assert "tensors-unused" not in {notice.kind for notice in whole.notices}
+    for name in ("part.onnx", "part.py"):
+        report = pm.convert(CHECKPOINT, tmp_path / name, outputs=["conv2/pool/MaxPool:0"])
+        unused = next(notice for notice in report.notices if notice.kind == "tensors-unused")
+        assert set(unused.names) == {"fc1/bias", "fc1/kernel", "fc2/bias", "fc2/kernel"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [

@@ -15,7 +15,7 @@ from panmodel.formats import PathLike, read
 from panmodel.model.format import Format, Holds
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.notice import GraphLost, Notice, TrainingStateLost
+from panmodel.model.notice import GraphLost, Notice, TensorsUnused, TrainingStateLost
 from panmodel.model.report import Report, Verification
 from panmodel.model.tensorflow.graph import TensorFlowGraph
 from panmodel.model.torch.source import TorchSource
@@ -85,6 +85,7 @@ def convert(
         record.sink(path).require_free()
     result = chosen.run(model)
     result.notices.extend(_losses(model, record, chosen, weights_only=weights_only))
+    result.notices.extend(_unused(model, result))
     if strict and result.notices:
         losses = "\n".join(f"  {notice}" for notice in result.notices)
         raise LossyError(f"something would be lost:\n{losses}", where=str(source), hint="leave out --strict to go on")
@@ -140,6 +141,25 @@ def _losses(model: Model, record: Format, plan: Plan, *, weights_only: bool) -> 
     if model.training is not None and not record.keeps & Holds.TRAINING:
         lost += _training_losses(model, model.training, record, tensors_move=not plan.keeps_graph)
     return lost
+
+
+def _unused(model: Model, result: Model) -> list[Notice]:
+    """Variables of a checkpoint that the converted graph does not read; what is training state is said elsewhere."""
+    if not isinstance(model.program, TensorFlowGraph):
+        return []
+    if isinstance(result.program, Graph):
+        kept = [value.tensor for value in result.program.initializers() if value.tensor is not None]
+    elif isinstance(result.program, TorchSource):
+        kept = list(result.program.state.values())
+    else:
+        return []
+    said = {name for tensor in kept for name in tensor.origins}
+    if model.training is not None:
+        slots = {id(tensor) for kinds in model.training.slots.values() for tensor in kinds.values()}
+        said |= {name for name, tensor in model.program.variables.items() if id(tensor) in slots}
+        said |= {*model.training.hyperparameters, "global_step"}
+    unused = tuple(name for name in model.program.variables if name not in said)
+    return [TensorsUnused("the converted graph does not use", unused)] if unused else []
 
 
 def _training_losses(model: Model, training: TrainingState, record: Format, *, tensors_move: bool) -> list[Notice]:

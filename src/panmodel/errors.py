@@ -36,10 +36,6 @@ def _brief(text: str) -> str:
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
 
 
-class PanmodelWarning(UserWarning):
-    """Something worth knowing that is no loss of data (losses are notices of the report)."""
-
-
 class PanmodelError(Exception):
     """The root of all: `message`, `where` it happened and a `hint` at what to do next.
 

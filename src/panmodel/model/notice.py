@@ -53,12 +53,6 @@ class TensorsIncomplete(Notice):
     kind = "tensors-incomplete"
 
 
-class ValueChanged(Notice):
-    """Tensors stored with other numbers than before (a cast, a default put in)."""
-
-    kind = "value-changed"
-
-
 class GraphLost(Notice):
     """A graph that the target, which holds weights alone, does not keep."""
 
