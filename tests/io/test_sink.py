@@ -146,3 +146,11 @@ with Sink({str(tmp_path / "a.bin")!r}) as sink:
         sink.open().write(b"again")
     assert names(tmp_path) == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == b"again"
+
+
+def test_progress_is_told_of_every_piece(tmp_path):
+    told = []
+    with Sink(tmp_path / "a.bin", progress=told.append) as sink:
+        sink.open().write_all([b"12", b"345"])
+        sink.open("b.bin").write(b"6")
+    assert told == [2, 3, 1]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panmodel.errors import MissingFileError, TruncatedError, UnsafeError
-from panmodel.io.source import Extent, FileSource, Location, MemorySource
+from panmodel.io.source import Extent, FileSource, Location, MemorySource, PartSource
 
 
 @pytest.fixture
@@ -96,3 +96,12 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         FileSource(tmp_path / "pipe")
     with pytest.raises(UnsafeError, match="not a regular file"):
         Location(tmp_path / "model.onnx").contained("pipe")
+
+
+def test_a_part_of_a_source_is_a_source():
+    part = PartSource(Extent(MemorySource(b"0123456789"), 2, 5), "inner")
+    assert (part.size, part.read(1, 3), part.name) == (5, b"345", "inner")
+    with pytest.raises(TruncatedError, match="ends at byte 5"):
+        part.read(3, 3)
+    with pytest.raises(TruncatedError):
+        PartSource(Extent(MemorySource(b"0123456789"), 8, 5), "inner")

@@ -4,7 +4,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from panmodel.errors import OutputExistsError
+from panmodel.errors import OutputExistsError, UsageError
 from panmodel.formats import registry
 from panmodel.model.format import Format, Holds
 
@@ -54,6 +54,13 @@ def test_a_target_is_one_file_of_its_name_or_those_that_the_format_says(tmp_path
     with pytest.raises(OutputExistsError, match=r"b\.ckpt\.data"):
         several.sink(tmp_path / "b.ckpt").require_free()
     several.sink(tmp_path / "b.ckpt", force=True).require_free()
+
+
+def test_only_what_can_be_split_is_split(tmp_path):
+    with pytest.raises(UsageError, match="not written in shards"):
+        record().sink(tmp_path / "a.ckpt", shard_size=100)
+    sink = record(shards=lambda name: (f"{name}.json",)).sink(tmp_path / "a.ckpt", shard_size=100)
+    assert (sink.main.name, sink.shard_size) == ("a.ckpt.json", 100)
 
 
 @pytest.mark.parametrize("name", registry())

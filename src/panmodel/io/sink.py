@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,8 +27,9 @@ _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.partial")
 class StagedFile:
     """A file being written under a temporary name; takes any bytes-like object, counts what it took."""
 
-    def __init__(self, final: Path) -> None:
+    def __init__(self, final: Path, progress: Callable[[int], None] | None = None) -> None:
         self.final = final
+        self._progress = progress
         self.partial = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         with _storage_errors(final):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -40,6 +41,8 @@ class StagedFile:
         with _storage_errors(self.final):
             count = self._file.write(data)
         self.position += count
+        if self._progress is not None:
+            self._progress(count)
         return count
 
     def write_all(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:
@@ -78,15 +81,25 @@ class Sink:
         target: What the user named: the main file, or the prefix of a format of several files.
         names: Plain names of the files that are sure to be written, the main one last; left out, the target alone.
         force: Replace files that are there already.
+        shard_size: Bytes of tensors that one file may have, for formats that can be split; None for no limit.
+        progress: Told the number of bytes of every piece that is written.
 
     Raises:
         OutputExistsError: A file to be written is there, and `force` is not given.
         StorageError: The disk is full, the folder is missing or not writable.
     """
 
-    def __init__(self, target: str | os.PathLike[str], *, names: Sequence[str] = (), force: bool = False) -> None:
+    def __init__(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        names: Sequence[str] = (),
+        force: bool = False,
+        shard_size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         self.target = Path(target)
-        self.force = force
+        self.force, self.shard_size, self._progress = force, shard_size, progress
         self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
 
@@ -97,7 +110,7 @@ class Sink:
         if any(staged.final == final for staged in self._staged):
             raise OutputExistsError("would be written twice by this conversion", where=str(final))
         _clear_stale(final)
-        staged = StagedFile(final)
+        staged = StagedFile(final, self._progress)
         self._staged.append(staged)
         return staged
 

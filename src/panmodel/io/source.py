@@ -84,6 +84,25 @@ class MemorySource(Source):
         return bytes(self._data[offset : offset + nbytes])
 
 
+class PartSource(Source):
+    """A run of bytes inside another source: a file that is stored in an archive as it is.
+
+    Args:
+        extent: Where it lies.
+        name: What to call it in messages.
+    """
+
+    def __init__(self, extent: Extent, name: str) -> None:
+        extent.source.check(extent.offset, extent.nbytes)
+        self._whole, self._begin = extent.source, extent.offset
+        self.name, self.size = name, extent.nbytes
+
+    def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """See `Source.readinto`."""
+        self.check(offset, len(buffer))
+        self._whole.readinto(self._begin + offset, buffer)
+
+
 class FileSource(Source):
     """A file on disk, opened once and read by position, so that threads may share it."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from pathlib import Path, PurePath
 
+from panmodel.errors import UsageError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
@@ -36,6 +37,7 @@ class Format:
         writes: What it keeps when it is written, where this is less than what its files can hold.
         files: Names of the files that a target of this name is sure to become, the main one last; None if that is the
             one file of this name.
+        shards: The same for a target that is split into files of a certain size; None if it cannot be split.
         sniff: Whether the content at a location is of this format; reads little, raises nothing but OSError.
         read: Opens it. Lazy: time and memory of the header, whatever the size.
         write: Writes a model of the right dialect through a sink; None if it is only read.
@@ -52,6 +54,7 @@ class Format:
     dialect: str | None = None
     writes: Holds | None = None
     files: Callable[[str], tuple[str, ...]] | None = None
+    shards: Callable[[str], tuple[str, ...]] | None = None
 
     @property
     def keeps(self) -> Holds:
@@ -67,11 +70,27 @@ class Format:
         """Whether files of this format are called so; the number of a training step may follow (`model.ckpt-7`)."""
         return re.sub(r"-\d+$", "", path.suffix) in self.extensions
 
-    def sink(self, target: Path, *, force: bool = False) -> Sink:
+    def sink(
+        self,
+        target: Path,
+        *,
+        force: bool = False,
+        shard_size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Sink:
         """Where a model goes that is written to this target.
 
         Args:
             target: What the user named.
             force: Replace files that are there.
+            shard_size: Bytes of tensors that one file may have; None for all of them in one.
+            progress: Told the number of bytes of every piece that is written.
+
+        Raises:
+            UsageError: The format cannot be split.
         """
-        return Sink(target, names=self.files(target.name) if self.files else (), force=force)
+        names = self.files if shard_size is None else self.shards
+        if shard_size is not None and names is None:
+            raise UsageError(f"{self.name} is not written in shards", where=str(target), hint="leave out --shard-size")
+        certain = names(target.name) if names else ()
+        return Sink(target, names=certain, force=force, shard_size=shard_size, progress=progress)

@@ -63,3 +63,15 @@ class Assumed(Notice):
     """Something that the file leaves open, and what was taken for it."""
 
     kind = "assumed"
+
+
+class Cast(Notice):
+    """Elements that were rounded to another type."""
+
+    kind = "cast"
+
+
+class StructureLost(Notice):
+    """An arrangement of the tensors, and the values beside them, that the target has no place for."""
+
+    kind = "structure-lost"
