@@ -1,8 +1,8 @@
 """How a file arranges its tensors beyond their names, so that a writer of the same family can put them back.
 
 A pickled training checkpoint is made of dictionaries within each other, with numbers among the tensors; an object-based
-checkpoint of TensorFlow has a graph of objects; a weights file of Keras has layers. None of that is a tensor, and all of
-it is lost if tensors alone move. Containers that have room for text (safetensors) keep it as JSON.
+checkpoint of TensorFlow has a graph of objects; a weights file of Keras has layers. None of that is a tensor, and all
+of it is lost if tensors alone move. Containers that have room for text (safetensors) keep it as JSON.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from panmodel.model.tensor import Tensor
 class TrainingState:
     """The state of a training run.
 
-    It is told from the tensors and the `Structure` of a file, never kept beside them: a writer that keeps both keeps it.
+    It is told from the tensors and the `Structure` of a file: a writer that keeps both keeps it.
 
     Attributes:
         step: Optimizer steps done; None if the file does not say.
