@@ -5,38 +5,47 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panmodel import formats
+from panmodel.edits import Edits, edits, literal
 from panmodel.errors import LossyError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
-from panmodel.model.format import Format, Holds
+from panmodel.io.sink import Sink
+from panmodel.losses import losses
+from panmodel.model.format import Format
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.notice import GraphLost, Notice, TensorsUnused, TrainingStateLost
+from panmodel.model.notice import TrainingStateLost
 from panmodel.model.report import Report, Verification
 from panmodel.model.tensorflow.graph import TensorFlowGraph
 from panmodel.model.torch.source import TorchSource
-from panmodel.model.training import TrainingState
 from panmodel.plan import Names, Plan, Request, plan
 
 if TYPE_CHECKING:
     import torch
 
+#: Told how many bytes are written, and how many there are.
+Progress = Callable[[int, int], None]
 
-def write(model: Model, path: PathLike, *, to: str | None = None, force: bool = False) -> Report:
+
+def write(
+    model: Model, path: PathLike, *, to: str | None = None, shard_size: int | None = None, force: bool = False
+) -> Report:
     """Write a model as it is, in the format that the target's name tells.
 
     Args:
         model: What to write; its graph must be in the dialect of the target (`convert` takes care of that).
         path: Target.
         to: Name of the format, where the target's name does not tell.
+        shard_size: Bytes of tensors that one file may have, for formats that can be split.
         force: Replace what is there.
     """
     target = Path(path)
-    return _finish(model, target, _target_format(target, to), Plan(), force=force)
+    record = _target_format(target, to)
+    return _finish(model, record.sink(target, force=force, shard_size=shard_size), record, Plan())
 
 
 def convert(
@@ -48,9 +57,16 @@ def convert(
     outputs: Names = None,
     verify: bool = False,
     weights_only: bool = False,
+    dtype: str | None = None,
+    rename: str | Sequence[str] | Mapping[str, str] = (),
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    drop_training: bool = False,
+    shard_size: int | None = None,
     strict: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
     """Convert a model file into another format.
 
@@ -62,9 +78,16 @@ def convert(
         outputs: Tensors that become the outputs; likewise.
         verify: Run source and result on the same inputs and compare.
         weights_only: Move the tensors as they are, without any graph.
+        dtype: Floating-point type that the weights are rounded to ("float16", "bfloat16", …).
+        rename: Rules for new names (see `panmodel.edits`), or old names and their new ones.
+        include: Patterns of the names to take; all if empty.
+        exclude: Patterns of the names to leave out.
+        drop_training: Leave optimizer slots, step, epoch and such out.
+        shard_size: Bytes of tensors that one file may have, for formats that can be split.
         strict: Refuse to lose anything.
         force: Replace files that are there.
         dry_run: Do everything except writing.
+        progress: Told how many bytes are written, and how many there are.
 
     Returns:
         The receipt.
@@ -79,21 +102,51 @@ def convert(
     record = _target_format(path, to)
     if _is_same(Path(source), path):
         raise UsageError("is both source and target", where=str(path))
-    model = read(source)
-    chosen = plan(model, record, Request(inputs, outputs, _weights_file(path)), weights_only=weights_only)
-    if not dry_run and not force:
-        record.sink(path).require_free()
+    changes = edits(include=include, exclude=exclude, rename=rename, dtype=dtype, drop_training=drop_training)
+    opened = read(source)
+    chosen = plan(opened, record, Request(inputs, outputs, _weights_file(path)), weights_only=weights_only)
+    sink = record.sink(path, force=force, shard_size=shard_size, progress=_counter(opened, progress))
+    if not dry_run:
+        sink.require_free()
+    model = _edited(opened, changes, keeps_graph=chosen.keeps_graph)
     result = chosen.run(model)
-    result.notices.extend(_losses(model, record, chosen, weights_only=weights_only))
-    result.notices.extend(_unused(model, result))
+    result.notices.extend(losses(model, result, record, keeps_graph=chosen.keeps_graph, weights_only=weights_only))
     if strict and result.notices:
-        losses = "\n".join(f"  {notice}" for notice in result.notices)
-        raise LossyError(f"something would be lost:\n{losses}", where=str(source), hint="leave out --strict to go on")
+        lost = "\n".join(f"  {notice}" for notice in result.notices)
+        raise LossyError(f"something would be lost:\n{lost}", where=str(source), hint="leave out --strict to go on")
     verification = _verified(model, result, str(source)) if verify else None
-    report = _finish(result, path, record, chosen, origin=model.format, force=force, dry_run=dry_run)
+    report = _finish(result, sink, record, chosen, origin=model.format, dry_run=dry_run)
+    report.training = _training(opened, model, result)
+    report.renamed = changes.names(opened)
     report.verification = verification
     report.seconds = time.monotonic() - began
     return report
+
+
+def _edited(model: Model, changes: Edits, *, keeps_graph: bool) -> Model:
+    """What the user wants of a model; tensors that nobody can read are not."""
+    if keeps_graph:
+        if changes.touch_weights:
+            message = "tensors are renamed, left out or rounded where they move alone, and a graph is converted here"
+            raise UsageError(message, where=model.source, hint="add --weights-only")
+        return changes.apply(model) if changes.drop_training else model
+    lacking = [name for name, tensor in model.tensors.items() if not tensor.is_complete]
+    if lacking:  # reading has said so
+        model = Edits(exclude=tuple(map(literal, lacking))).apply(model)
+    return changes.apply(model)
+
+
+def _counter(model: Model, progress: Progress | None) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    done, total = 0, sum({id(tensor): tensor.nbytes for tensor in model.tensors.values()}.values())
+
+    def count(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        progress(done, max(done, total))
+
+    return count
 
 
 def to_torch(source: PathLike, *, inputs: Names = None, outputs: Names = None) -> torch.nn.Module:
@@ -133,78 +186,35 @@ def _target_format(path: Path, to: str | None) -> Format:
 # Receipts
 
 
-def _losses(model: Model, record: Format, plan: Plan, *, weights_only: bool) -> list[Notice]:
-    """What the target has no place for."""
-    lost: list[Notice] = []
-    if model.program is not None and not plan.keeps_graph and not weights_only:
-        lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
-    if model.training is not None and not record.keeps & Holds.TRAINING:
-        lost += _training_losses(model, model.training, record, tensors_move=not plan.keeps_graph)
-    return lost
-
-
-def _unused(model: Model, result: Model) -> list[Notice]:
-    """Variables of a checkpoint that the converted graph does not read; what is training state is said elsewhere."""
-    if not isinstance(model.program, TensorFlowGraph):
-        return []
-    if isinstance(result.program, Graph):
-        kept = [value.tensor for value in result.program.initializers() if value.tensor is not None]
-    elif isinstance(result.program, TorchSource):
-        kept = list(result.program.state.values())
-    else:
-        return []
-    said = {name for tensor in kept for name in tensor.origins}
-    if model.training is not None:
-        slots = {id(tensor) for kinds in model.training.slots.values() for tensor in kinds.values()}
-        said |= {name for name, tensor in model.program.variables.items() if id(tensor) in slots}
-        said |= {*model.training.hyperparameters, "global_step"}
-    unused = tuple(name for name in model.program.variables if name not in said)
-    return [TensorsUnused("the converted graph does not use", unused)] if unused else []
-
-
-def _training_losses(model: Model, training: TrainingState, record: Format, *, tensors_move: bool) -> list[Notice]:
-    """What is lost of a training state; its tensors are not where all tensors move as they are."""
-    lost: list[Notice] = []
-    slots = tuple(f"{variable} ({slot})" for variable, kinds in training.slots.items() for slot in kinds)
-    if slots and not tensors_move:
-        lost.append(TrainingStateLost(f"optimizer slots are not kept in {record.name}", slots))
-    for what, number in (("step", training.step), ("epoch", training.epoch)):
-        if number is not None and not (tensors_move and _is_stored(model, number)):
-            lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
-    scalars = tuple(name for name in training.hyperparameters if not (tensors_move and name in model.tensors))
-    if scalars and tensors_move:
-        lost.append(TrainingStateLost(f"hyper-parameters are not kept in {record.name}", scalars))
-    return lost
-
-
-def _is_stored(model: Model, number: int) -> bool:
-    """Whether a scalar tensor of the model is that number."""
-    scalars = (tensor for tensor in model.tensors.values() if tensor.size == 1 and tensor.dtype.is_integer)
-    return any(int(tensor.numpy().reshape(())) == number for tensor in scalars)
-
-
-def _finish(
-    model: Model,
-    path: Path,
-    record: Format,
-    plan: Plan,
-    *,
-    origin: str = "",
-    force: bool = False,
-    dry_run: bool = False,
-) -> Report:
+def _finish(model: Model, sink: Sink, record: Format, plan: Plan, *, origin: str = "", dry_run: bool = False) -> Report:
     """Write, and make out the receipt."""
     read_as = origin or model.format
-    report = Report(model.source, read_as, str(path), record.name, notices=model.notices, dry_run=dry_run)
+    report = Report(model.source, read_as, str(sink.target), record.name, notices=model.notices, dry_run=dry_run)
     report.steps = [step.title for step in plan.steps]
     if not dry_run:
         assert record.write is not None
-        with record.sink(path, force=force) as sink:
+        with sink:
             record.write(model, sink)
         report.files, report.nbytes = tuple(str(file) for file in sink.files), sink.nbytes
     _describe(model, report)
     report.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return report
+
+
+def _training(opened: Model, model: Model, result: Model) -> str:
+    """What became of a training state."""
+    state = opened.training
+    if state is None:
+        return ""
+    slots = sum(len(kinds) for kinds in state.slots.values())
+    numbers = [f"{what} {value}" for what, value in (("step", state.step), ("epoch", state.epoch)) if value is not None]
+    what = ", ".join(
+        [*numbers, *([state.optimizer] if state.optimizer else []), *([f"{slots} slots"] if slots else [])]
+    )
+    if model.training is None:
+        return f"left out as asked: {what}"
+    lost = any(isinstance(notice, TrainingStateLost) for notice in result.notices)
+    return f"{'not all kept' if lost else 'kept'}: {what}"
 
 
 def _describe(model: Model, report: Report) -> None:

@@ -1,1 +1,287 @@
-"""What a user changes about tensors on their way: which ones, under what names, of what type."""
+"""What a user changes about tensors on their way: which ones, under what names, of what type.
+
+A pattern is held against the whole name, as the shell does with files: `*` stands for any characters, `?` for one,
+`[ab]` for one of these. A rule for new names is `PATTERN=REPLACEMENT`, where each `*` of the replacement is what the
+`*` in the same place of the pattern stood for; or `s/REGEX/REPLACEMENT/`, which replaces every part of a name that the
+regular expression matches. Rules apply one after the other, and may come from a file of one rule a line.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from panmodel.dtypes import ALL, DType
+from panmodel.errors import UnknownNameError, UsageError
+from panmodel.model.casting import CastTensor
+from panmodel.model.model import Model
+from panmodel.model.notice import Cast
+from panmodel.model.tensor import Tensor
+from panmodel.model.training import TrainingState
+
+#: Takes a name, gives the new one.
+Rule = Callable[[str], str]
+
+_WILDCARD = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """Changes to the tensors of a model; made by `edits`.
+
+    Attributes:
+        include: Patterns of which a name must meet one; empty for all names.
+        exclude: Patterns of which a name must meet none.
+        rules: Rules for new names, in order.
+        dtype: Type that floating-point weights are rounded to; those of the training state stay as they are.
+        drop_training: Leave the training state out.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = field(default=())
+    dtype: DType | None = None
+    drop_training: bool = False
+
+    @property
+    def touch_weights(self) -> bool:
+        """Whether they change anything but the training state."""
+        return bool(self.include or self.exclude or self.rules or self.dtype)
+
+    def apply(self, model: Model) -> Model:
+        """The model after the changes; the given one stays as it is.
+
+        Raises:
+            UnknownNameError: A pattern meets no name.
+            UsageError: No tensor is left, or two come to have one name.
+        """
+        kept = self._kept(model)
+        names = self._renamed(kept, model.source)
+        tensors = {names[name]: model.tensors[name] for name in kept}
+        notices = list(model.notices)
+        if self.dtype is not None:
+            tensors, cast = _cast(tensors, self.dtype, _slot_identities(model))
+            notices += cast
+        training = None if self.drop_training else _edited_training(model, names)
+        structure = model.structure
+        if structure is not None and (self.drop_training or names != {name: name for name in model.tensors}):
+            structure = structure.edited(names, keep_training=not self.drop_training)
+        return replace(model, tensors=tensors, training=training, structure=structure, notices=notices)
+
+    def names(self, model: Model) -> dict[str, str]:
+        """Old name → new name of the tensors that go under another one."""
+        if not self.rules:
+            return {}
+        return {old: new for old, new in self._renamed(self._kept(model), model.source).items() if old != new}
+
+    def _kept(self, model: Model) -> list[str]:
+        gone = model.training.names if self.drop_training and model.training is not None else frozenset()
+        there = list(model.tensors)
+        chosen = _met(self.include, there, model.source) if self.include else set(there)
+        left_out = _met(self.exclude, there, model.source)
+        kept = [name for name in there if name in chosen and name not in left_out and name not in gone]
+        if not kept and there:
+            raise UsageError("no tensor is left", where=model.source, hint="`panmodel inspect --tensors` lists them")
+        return kept
+
+    def _renamed(self, kept: Sequence[str], where: str) -> dict[str, str]:
+        names: dict[str, str] = {}
+        taken: dict[str, str] = {}
+        for name in kept:
+            new = name
+            for rule in self.rules:
+                new = rule(new)
+            if new in taken:
+                message = f"{taken[new]!r} and {name!r} would both be named {new!r}"
+                raise UsageError(message, where=where, hint="make the rules of --rename tell them apart")
+            names[name], taken[new] = new, name
+        return names
+
+
+def edits(
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    rename: str | Sequence[str] | Mapping[str, str] = (),
+    dtype: str | None = None,
+    drop_training: bool = False,
+) -> Edits:
+    """Changes, as a user words them.
+
+    Args:
+        include: Patterns of the names to take.
+        exclude: Patterns of the names to leave out.
+        rename: Rules, or files of rules (`.json`: an object of old and new names); or old names and their new ones.
+        dtype: Name of a floating-point type.
+        drop_training: Leave the training state out.
+
+    Raises:
+        UsageError: A rule or a type is none.
+    """
+    rules = (
+        (_exact(rename),) if isinstance(rename, Mapping) else _rules([rename] if isinstance(rename, str) else rename)
+    )
+    return Edits(tuple(include), tuple(exclude), rules, _dtype(dtype) if dtype else None, drop_training)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name meets one of the patterns."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def literal(name: str) -> str:
+    """The pattern that this very name meets alone."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _met(patterns: Iterable[str], names: Sequence[str], where: str) -> set[str]:
+    found: set[str] = set()
+    for pattern in patterns:
+        met = fnmatch.filter(names, pattern) if _WILDCARD.search(pattern) else [n for n in names if n == pattern]
+        if not met:
+            raise UnknownNameError("tensor", pattern, names, where=where)
+        found.update(met)
+    return found
+
+
+def _dtype(name: str) -> DType:
+    found = ALL.get(name)
+    if found is None or not found.is_float:
+        raise UnknownNameError("floating-point type", name, [kind for kind, dtype in ALL.items() if dtype.is_float])
+    return found
+
+
+# Rules for new names
+
+
+def _rules(given: Iterable[str]) -> tuple[Rule, ...]:
+    found: list[Rule] = []
+    for text in given:
+        if _is_rule(text):
+            found.append(_rule(text))
+        else:
+            found += _file_rules(Path(text))
+    return tuple(found)
+
+
+def _is_rule(text: str) -> bool:
+    return "=" in text or _sed_parts(text) is not None
+
+
+def _rule(text: str) -> Rule:
+    if (parts := _sed_parts(text)) is not None:
+        return _substitution(*parts, text)
+    pattern, _, replacement = text.partition("=")
+    if not pattern or not replacement:
+        raise UsageError(
+            f"{text!r} is no rule for new names", hint="write PATTERN=REPLACEMENT, or s/REGEX/REPLACEMENT/"
+        )
+    return _glob_rule(pattern, replacement, text)
+
+
+def _sed_parts(text: str) -> tuple[str, str] | None:
+    """REGEX and REPLACEMENT of `s/REGEX/REPLACEMENT/`, whatever sign is used for the slash."""
+    if len(text) < 4 or text[0] != "s" or text[1].isalnum() or text[1] in "_.*?[=\\" or text[-1] != text[1]:
+        return None
+    parts = text[2:-1].split(text[1])
+    return (parts[0], parts[1]) if len(parts) == 2 and parts[0] else None
+
+
+def _substitution(pattern: str, replacement: str, text: str) -> Rule:
+    try:
+        expression = re.compile(pattern)
+        expression.sub(replacement, "")
+        re.compile(f"(?:{pattern})|").sub(replacement, "")  # whether the groups that it names are there
+    except (re.error, IndexError) as error:
+        raise UsageError(f"{text!r} is no rule for new names: {error}") from None
+    return lambda name: expression.sub(replacement, name)
+
+
+def _glob_rule(pattern: str, replacement: str, text: str) -> Rule:
+    expression, stars, position = "", 0, 0
+    for wildcard in _WILDCARD.finditer(pattern):
+        expression += re.escape(pattern[position : wildcard.start()])
+        sign = wildcard.group()
+        group = ".*" if sign[0] == "*" else "." if sign == "?" else "[" + sign[1:-1].replace("!", "^", 1) + "]"
+        expression, stars, position = f"{expression}({group})", stars + 1, wildcard.end()
+    expression += re.escape(pattern[position:])
+    pieces = replacement.split("*")
+    if len(pieces) - 1 > stars:
+        message = f"{text!r} has more * in the replacement than wildcards in the pattern"
+        raise UsageError(message, hint="each * stands for what the wildcard in the same place of the pattern met")
+    compiled = re.compile(expression, re.DOTALL)
+
+    def apply(name: str) -> str:
+        met = compiled.fullmatch(name)
+        if met is None:
+            return name
+        return pieces[0] + "".join(group + piece for group, piece in zip(met.groups(), pieces[1:], strict=False))
+
+    return apply
+
+
+def _exact(names: Mapping[str, str]) -> Rule:
+    return lambda name: names.get(name, name)
+
+
+def _file_rules(path: Path) -> list[Rule]:
+    if not path.is_file():
+        hint = "write PATTERN=REPLACEMENT, s/REGEX/REPLACEMENT/, or the name of a file of such rules"
+        raise UsageError(f"{str(path)!r} is neither a rule for new names nor a file of them", hint=hint)
+    text = path.read_text()
+    if path.suffix == ".json":
+        return [_exact(_names_of_json(text, path))]
+    lines = [line.strip() for line in text.splitlines()]
+    return [_rule(line) for line in lines if line and not line.startswith("#")]
+
+
+def _names_of_json(text: str, path: Path) -> dict[str, str]:
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"is no JSON: {error}", where=str(path)) from None
+    if not isinstance(names, dict) or not all(isinstance(new, str) for new in names.values()):
+        raise UsageError("is no object of old names and new ones", where=str(path))
+    return names
+
+
+# What hangs on the tensors
+
+
+def _slot_identities(model: Model) -> set[int]:
+    if model.training is None:
+        return set()
+    return {id(model.tensors[name]) for name in model.training.names if name in model.tensors}
+
+
+def _cast(tensors: Mapping[str, Tensor], dtype: DType, training: set[int]) -> tuple[dict[str, Tensor], list[Cast]]:
+    """Floating-point weights in another type; a tensor of two names stays one."""
+    made: dict[int, Tensor] = {}
+    rounded: list[str] = []
+    result: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if tensor.dtype.is_float and tensor.dtype is not dtype and id(tensor) not in training:
+            result[name] = made.setdefault(id(tensor), CastTensor(tensor, dtype))
+            if tensor.dtype.bits >= dtype.bits:
+                rounded.append(name)
+        else:
+            result[name] = tensor
+    notices = [Cast(f"the weights are rounded to {dtype}", tuple(rounded))] if rounded else []
+    return result, notices
+
+
+def _edited_training(model: Model, names: Mapping[str, str]) -> TrainingState | None:
+    """The training state under the new names; what was left out is no part of it any more."""
+    training = model.training
+    if training is None:
+        return None
+    left = {id(model.tensors[name]) for name in names}
+    slots: dict[str, dict[str, Tensor]] = {}
+    for variable, kinds in training.slots.items():
+        if here := {slot: tensor for slot, tensor in kinds.items() if id(tensor) in left}:
+            slots[names.get(variable, variable)] = here
+    return replace(training, slots=slots, names=frozenset(names[name] for name in training.names if name in names))

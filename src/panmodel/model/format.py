@@ -38,6 +38,7 @@ class Format:
         files: Names of the files that a target of this name is sure to become, the main one last; None if that is the
             one file of this name.
         shards: The same for a target that is split into files of a certain size; None if it cannot be split.
+        structures: Families of the structures that `write` keeps.
         sniff: Whether the content at a location is of this format; reads little, raises nothing but OSError.
         read: Opens it. Lazy: time and memory of the header, whatever the size.
         write: Writes a model of the right dialect through a sink; None if it is only read.
@@ -55,6 +56,7 @@ class Format:
     writes: Holds | None = None
     files: Callable[[str], tuple[str, ...]] | None = None
     shards: Callable[[str], tuple[str, ...]] | None = None
+    structures: frozenset[str] = frozenset()
 
     @property
     def keeps(self) -> Holds:

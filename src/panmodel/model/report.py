@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,6 +87,8 @@ class Report:
         files: Every file written (none in a dry run).
         tensors: Tensors written.
         nbytes: Bytes written.
+        training: What became of the training state, in words; empty if the source has none.
+        renamed: Old name → new name of every tensor that goes under another one.
         inputs: Inputs of the converted graph, as "name dtype[shape]".
         outputs: Likewise.
         permutes: Transposes that move data in the converted graph; None without one.
@@ -105,6 +107,8 @@ class Report:
     files: Sequence[str] = ()
     tensors: int = 0
     nbytes: int = 0
+    training: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
     inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
     permutes: int | None = None

@@ -72,6 +72,11 @@ class Tensor:
         """Names of the stored tensors that this one was made from."""
         return (self.name,) if self.name else ()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file holds every element; what is not complete is listed and cannot be read."""
+        return True
+
     def numpy(self) -> np.ndarray:
         """The elements, read and checked now.
 

@@ -66,7 +66,15 @@ def training_state(tensors: Mapping[str, Tensor]) -> TrainingState | None:
         optimizer=" and ".join(kinds),
         hyperparameters=known,
         slots={variable: _named(slots) for variable, slots in found.items()},
+        names=_names(tensors, found),
     )
+
+
+def _names(tensors: Mapping[str, Tensor], found: Mapping[str, list[_Found]]) -> frozenset[str]:
+    """The tensors that belong to the training state: slots, powers and the step."""
+    slots = {id(tensor) for kinds in found.values() for _, _, tensor in kinds}
+    scalars = {*_BETAS, "global_step"}
+    return frozenset(n for n, tensor in tensors.items() if id(tensor) in slots or n.rpartition("/")[2] in scalars)
 
 
 def _slots(tensors: Mapping[str, Tensor]) -> dict[str, list[_Found]]:

@@ -1,0 +1,91 @@
+"""What a conversion does not carry, told before anything is written: the graph, the training state, unused weights."""
+
+from __future__ import annotations
+
+from panmodel.model.format import Format
+from panmodel.model.graph import Graph
+from panmodel.model.model import Model
+from panmodel.model.notice import GraphLost, Notice, StructureLost, TensorsUnused, TrainingStateLost
+from panmodel.model.tensorflow.graph import TensorFlowGraph
+from panmodel.model.torch.source import TorchSource
+
+
+def losses(source: Model, result: Model, record: Format, *, keeps_graph: bool, weights_only: bool) -> list[Notice]:
+    """What the target has no place for.
+
+    Args:
+        source: The model that is converted, after what the user left out.
+        result: The model that is written.
+        record: Format of the target.
+        keeps_graph: The graph comes along, and with it the weights that it uses; else the tensors move as they are.
+        weights_only: The user asked for the tensors alone.
+    """
+    lost: list[Notice] = []
+    if source.program is not None and not keeps_graph and not weights_only:
+        lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
+    if keeps_graph:
+        return [*lost, *_training_of_graph(source, record), *_unused(source, result)]
+    return lost + _structure(source, record)
+
+
+def _structure(model: Model, record: Format) -> list[Notice]:
+    """What is lost where all tensors move under their names, and only what is beside them may not."""
+    if model.structure is None or model.structure.family in record.structures:
+        return []
+    detail = f"how the file arranges its tensors, and the values beside them, is not kept in {record.name}"
+    return [StructureLost(detail), *_numbers(model, record)]
+
+
+def _numbers(model: Model, record: Format) -> list[Notice]:
+    """The numbers of a training state that are no tensors."""
+    training = model.training
+    if training is None:
+        return []
+    lost: list[Notice] = []
+    for what, number in (("step", training.step), ("epoch", training.epoch), ("loss", training.loss)):
+        if number is not None and not _is_stored(model, number):
+            lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
+    scalars = tuple(name for name in training.hyperparameters if name not in model.tensors)
+    if scalars:
+        lost.append(TrainingStateLost(f"hyper-parameters are not kept in {record.name}", scalars))
+    return lost
+
+
+def _training_of_graph(model: Model, record: Format) -> list[Notice]:
+    """A graph takes its weights along and nothing of the training state."""
+    training = model.training
+    if training is None:
+        return []
+    lost: list[Notice] = []
+    slots = tuple(f"{variable} ({slot})" for variable, kinds in training.slots.items() for slot in kinds)
+    if slots:
+        lost.append(TrainingStateLost(f"optimizer slots are not kept in {record.name}", slots))
+    for what, number in (("step", training.step), ("epoch", training.epoch)):
+        if number is not None:
+            lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
+    return lost
+
+
+def _is_stored(model: Model, number: float) -> bool:
+    """Whether a scalar tensor of the training state is that number."""
+    assert model.training is not None
+    named = (model.tensors[name] for name in model.training.names if name in model.tensors)
+    scalars = (tensor for tensor in named if tensor.size == 1 and tensor.dtype.kind in "iuf")
+    return any(tensor.numpy().reshape(()).item() == number for tensor in scalars)
+
+
+def _unused(source: Model, result: Model) -> list[Notice]:
+    """Variables of a checkpoint that the converted graph does not read; what is training state is said elsewhere."""
+    if not isinstance(source.program, TensorFlowGraph):
+        return []
+    if isinstance(result.program, Graph):
+        kept = [value.tensor for value in result.program.initializers() if value.tensor is not None]
+    elif isinstance(result.program, TorchSource):
+        kept = list(result.program.state.values())
+    else:
+        return []
+    said = {name for tensor in kept for name in tensor.origins}
+    if source.training is not None:
+        said |= source.training.names
+    unused = tuple(name for name in source.program.variables if name in source.tensors and name not in said)
+    return [TensorsUnused("the converted graph does not use", unused)] if unused else []

@@ -1,0 +1,68 @@
+"""Tensors whose elements are rounded to another floating-point type while they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from panmodel.dtypes import DType
+from panmodel.errors import UnsupportedError
+from panmodel.io.source import CHUNK
+from panmodel.model.tensor import Tensor, pack, unpack
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LEAST = 1 << 10  # bytes of a piece, so that pieces of narrow elements still hold some
+
+
+class CastTensor(Tensor):
+    """The elements of another tensor, each rounded to the nearest that a floating-point type has (ties to even).
+
+    Args:
+        parent: A tensor of a floating-point type.
+        dtype: Another floating-point type.
+    """
+
+    def __init__(self, parent: Tensor, dtype: DType) -> None:
+        self._parent, self.dtype = parent, dtype
+        self.name, self.shape = parent.name, parent.shape
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """See `Tensor.origins`."""
+        return self._parent.origins
+
+    @property
+    def is_complete(self) -> bool:
+        """See `Tensor.is_complete`."""
+        return self._parent.is_complete
+
+    def numpy(self) -> np.ndarray:
+        """See `Tensor.numpy`."""
+        return self._cast(self._parent.numpy())
+
+    def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
+        """See `Tensor.chunks`; read and cast piece by piece."""
+        import numpy as np
+
+        given = self._parent.dtype
+        if given.bits < 8:
+            yield from super().chunks(nbytes)
+            return
+        widest = max(given.bits, self.dtype.bits)
+        for piece in self._parent.chunks(max(nbytes * given.bits // widest // 16 * 16, _LEAST)):
+            elements = unpack(np.frombuffer(piece, np.uint8), given, (len(piece) // given.itemsize,))
+            yield pack(self._cast(elements), self.dtype)
+
+    def _cast(self, elements: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = elements.astype(self.dtype.numpy)
+            beyond = ~np.isfinite(cast) & np.isfinite(elements)
+        if beyond.any():
+            largest = np.abs(elements[beyond].astype(np.float64)).max()
+            message = f"tensor {self.name!r} has elements up to {largest:.6g}, which {self.dtype} cannot hold"
+            raise UnsupportedError(message, hint="choose a type of wider range (bfloat16, float32), or --exclude it")
+        return cast
