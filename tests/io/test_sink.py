@@ -154,3 +154,20 @@ def test_progress_is_told_of_every_piece(tmp_path):
         sink.open().write_all([b"12", b"345"])
         sink.open("b.bin").write(b"6")
     assert told == [2, 3, 1]
+
+
+def test_files_of_an_older_model_go_after_the_new_one_is_there(tmp_path):
+    for name in ("a-1-of-2", "a-2-of-2", "a.index"):
+        (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(OutputExistsError), Sink(tmp_path / "a.index2") as sink:
+        sink.supersede(["a-1-of-2"])
+    with pytest.raises(ValueError), Sink(tmp_path / "a.index", force=True) as sink:
+        sink.supersede(["a-1-of-2", "a-2-of-2"])
+        raise ValueError
+    assert names(tmp_path) == ["a-1-of-2", "a-2-of-2", "a.index"]
+    with Sink(tmp_path / "a.index", force=True) as sink:
+        sink.supersede(["a-1-of-2", "a-2-of-2"])
+        sink.open("a-2-of-2").write(b"new")
+        sink.open().write(b"new")
+    assert names(tmp_path) == ["a-2-of-2", "a.index"]
+    assert (tmp_path / "a-2-of-2").read_bytes() == b"new"

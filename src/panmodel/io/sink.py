@@ -102,6 +102,7 @@ class Sink:
         self.force, self.shard_size, self._progress = force, shard_size, progress
         self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
+        self._superseded: list[Path] = []
 
     def open(self, name: str | None = None) -> StagedFile:
         """Begin a file: the main one, or one of that plain name beside it. The main file is renamed last."""
@@ -113,6 +114,20 @@ class Sink:
         staged = StagedFile(final, self._progress)
         self._staged.append(staged)
         return staged
+
+    def supersede(self, names: Iterable[str]) -> None:
+        """Take away files of an older model that would be taken for parts of this one, after all is in its place.
+
+        Args:
+            names: Plain names of files in the target's folder.
+
+        Raises:
+            OutputExistsError: One is there, and `force` is not given.
+        """
+        older = [self.target.with_name(name) for name in names]
+        for path in older:
+            self._require_free(path)
+        self._superseded += older
 
     @property
     def main(self) -> Path:
@@ -149,6 +164,9 @@ class Sink:
         for staged in self._ordered():
             with _storage_errors(staged.final):
                 os.replace(staged.partial, staged.final)
+        for path in set(self._superseded) - set(finals):
+            with _storage_errors(path):
+                path.unlink(missing_ok=True)
         for folder in {staged.final.parent for staged in self._staged}:
             _sync_folder(folder)
 

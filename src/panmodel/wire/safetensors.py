@@ -20,6 +20,7 @@ from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.sink import StagedFile
 from panmodel.io.source import Extent, Source
 from panmodel.limits import DEFAULT, Limits
+from panmodel.wire import strict_json
 from panmodel.wire.writable import Writable
 
 _METADATA = "__metadata__"
@@ -68,7 +69,7 @@ def read_header(source: Source, *, limits: Limits = DEFAULT) -> Header:
     if length > limits.header_bytes:
         raise LimitError(f"a header of {length} bytes exceeds {limits.header_bytes}", where=source.name)
     source.check(_LENGTH, length)
-    fields = _parsed(source, source.read(_LENGTH, length), limits)
+    fields = strict_json.parse(source.read(_LENGTH, length), source.name, "the header", limits=limits)
     metadata = fields.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _corrupt(source, "__metadata__ must map strings to strings")
@@ -90,33 +91,6 @@ def read_header(source: Source, *, limits: Limits = DEFAULT) -> Header:
 
 def _corrupt(source: Source, message: str) -> CorruptError:
     return CorruptError(message, where=source.name, hint=_DAMAGED)
-
-
-def _parsed(source: Source, data: bytes, limits: Limits) -> dict[str, object]:
-    if not data.startswith(b"{"):
-        raise _corrupt(source, "the header does not begin with '{'")
-    if max(data.count(b"{"), data.count(b"[")) > 2 * limits.tensors:  # before they become objects in memory
-        raise LimitError(f"the header describes more than {limits.tensors} tensors", where=source.name)
-
-    def distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
-            seen: set[str] = set()
-            name = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise _corrupt(source, f"the name {name[:200]!r} appears twice in the header")
-        return made
-
-    try:
-        text = data.decode("utf-8")
-        fields = json.loads(text, object_pairs_hook=distinct)
-        if "\\ud" in text.lower():  # lone surrogates: JSON can spell them, UTF-8 and other readers cannot
-            json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeError:
-        raise _corrupt(source, "the header is not UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise _corrupt(source, f"the header is not JSON: {str(error)[:200]}") from None
-    assert isinstance(fields, dict)
-    return fields
 
 
 def _entry(source: Source, begin: int, name: str, value: object, limits: Limits) -> Entry:
