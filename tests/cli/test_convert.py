@@ -5,7 +5,11 @@ import os
 import subprocess
 import sys
 
+import click
+import pytest
 from tests.cli.calling import CHECKPOINT, call
+
+from panmodel.cli.convert import size
 
 
 def test_convert_prints_a_receipt(capsys, tmp_path):
@@ -81,3 +85,40 @@ def test_strict_and_weights_only_arrive(capsys, tmp_path):
     assert code == 0
     plain = json.loads(out)
     assert (plain["target_format"], plain["steps"], plain["permutes"]) == ("safetensors", [], None)
+
+
+def test_tensors_are_edited_on_their_way(capsys, tmp_path):
+    target = tmp_path / "a.safetensors"
+    code, out, _ = call(
+        capsys, "convert", CHECKPOINT, target, "--weights-only", "--drop-training", "--dtype", "float16",
+        "--rename", "conv1/*=first.*", "--include", "*/kernel", "--exclude", "fc*", "--json",
+    )  # fmt: skip
+    plain = json.loads(out)
+    assert code == 0
+    assert plain["training"].startswith("left out as asked: step 600, adam")
+    assert plain["renamed"] == {"conv1/conv/kernel": "first.conv/kernel"}
+    listed = json.loads(call(capsys, "inspect", target, "--json")[1])["tensors"]
+    assert {(tensor["name"], tensor["dtype"]) for tensor in listed} == {
+        ("first.conv/kernel", "float16"),
+        ("conv2/conv/kernel", "float16"),
+    }
+
+
+def test_edits_of_a_graph_are_refused(capsys, tmp_path):
+    code, _, err = call(capsys, "convert", CHECKPOINT, tmp_path / "a.onnx", "--dtype", "float16")
+    assert code == 2 and "--weights-only" in err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("5GB", 5_000_000_000), ("500 MB", 500_000_000), ("2GiB", 1 << 31), ("1.5k", 1500), ("100", 100), ("7Ki", 7168)],
+)
+def test_sizes(text, found):
+    assert size(None, None, text) == found
+
+
+@pytest.mark.parametrize("text", ["", "GB", "5X", "-5GB", "0", "5 iB", "1e9"])
+def test_what_is_no_size(text):
+    with pytest.raises(click.BadParameter, match="is no size"):
+        size(None, None, text)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import click
 
 from panmodel.cli._output import amount, json_option, print_json, print_table, printable
+from panmodel.cli._progress import progress_bar
 from panmodel.convert import convert
 from panmodel.model.report import Report
 
@@ -12,6 +16,21 @@ from panmodel.model.report import Report
 def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
     """A list of tensor names, separated by commas."""
     return [name.strip() for name in value.split(",") if name.strip()] if value is not None else None
+
+
+def size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """A number of bytes: 5GB and 5G are decimal, 5GiB is binary."""
+    if value is None:
+        return None
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", value)
+    if parts is None or (parts[3] and not parts[2]) or not (found := _bytes(parts[1], parts[2], binary=bool(parts[3]))):
+        raise click.BadParameter(f"{value!r} is no size; write 5GB, 500MB or 2GiB")
+    return found
+
+
+def _bytes(number: str, unit: str, *, binary: bool) -> int:
+    power = " kMGT".index(unit.replace("K", "k") or " ")
+    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 @click.command("convert")
@@ -22,37 +41,27 @@ def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str]
 @click.option("--outputs", callback=names, metavar="NAME,…", help="Tensors that become the outputs.")
 @click.option("--verify", is_flag=True, help="Run source and result on the same inputs and compare.")
 @click.option("--weights-only", is_flag=True, help="Move the tensors as they are, without any graph.")
+@click.option("--dtype", metavar="TYPE", help="Round floating-point weights: float16, bfloat16, float32, …")
+@click.option(
+    "--rename",
+    multiple=True,
+    metavar="RULES",
+    help="PATTERN=REPLACEMENT, s/REGEX/REPLACEMENT/, or a file of such rules.",
+)
+@click.option("--include", multiple=True, metavar="PATTERN", help="Take only tensors of such names (*, ?, [ab]).")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave tensors of such names out.")
+@click.option("--drop-training", is_flag=True, help="Leave optimizer slots, step, epoch and such out.")
+@click.option(
+    "--shard-size", callback=size, metavar="SIZE", help="Split the tensors into files of at most 5GB, 500MiB, …"
+)
 @click.option("--strict", is_flag=True, help="Refuse to lose anything.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
 @json_option
-def command(
-    source: str,
-    target: str,
-    to: str | None,
-    inputs: list[str] | None,
-    outputs: list[str] | None,
-    *,
-    verify: bool,
-    weights_only: bool,
-    strict: bool,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def command(source: str, target: str, *, as_json: bool, **options: Any) -> None:
     """Convert SOURCE into TARGET, whose name tells the format, and print the receipt."""
-    report = convert(
-        source,
-        target,
-        to=to,
-        inputs=inputs,
-        outputs=outputs,
-        verify=verify,
-        weights_only=weights_only,
-        strict=strict,
-        force=force,
-        dry_run=dry_run,
-    )
+    with progress_bar("converting") as progress:
+        report = convert(source, target, progress=progress, **options)
     if as_json:
         print_json(report.to_json())
     else:
@@ -71,6 +80,10 @@ def print_receipt(report: Report) -> None:
     rows.append(("way", way))
     rows += [("wrote", printable(file)) for file in report.files]
     rows.append(("tensors", f"{report.tensors} ({amount(report.nbytes)} written)"))
+    if report.training:
+        rows.append(("training state", report.training))
+    if report.renamed:
+        rows.append(("renamed", f"{len(report.renamed)} tensors"))
     rows += [("input", printable(name)) for name in report.inputs]
     rows += [("output", printable(name)) for name in report.outputs]
     if report.permutes is not None:

@@ -1,0 +1,46 @@
+"""The progress bar: on terminals only, and only for long work."""
+
+import io
+
+import pytest
+
+from panmodel.cli import _progress
+from panmodel.cli._progress import progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_it_shows_how_far_work_has_come_and_leaves_nothing(clock):
+    screen = Terminal()
+    with progress_bar("converting", stream=screen) as progress:
+        progress(1_000_000, 10_000_000)
+        assert screen.getvalue() == ""  # it may be done before anybody looks
+        clock[0] = 2.0
+        progress(5_000_000, 10_000_000)
+        shown = screen.getvalue()
+        assert all(said in shown for said in ("converting", "50%", "5.0 MB of 10.0 MB", "2.5 MB/s", "2 s left"))
+        progress(6_000_000, 10_000_000)
+        assert screen.getvalue() == shown  # too soon for another look
+    assert screen.getvalue().endswith("\r\x1b[K")
+
+
+def test_short_work_shows_nothing(clock):
+    screen = Terminal()
+    with progress_bar("converting", stream=screen) as progress:
+        progress(0, 0)
+    assert screen.getvalue() == ""
+
+
+def test_no_terminal_no_bar():
+    with progress_bar("converting", stream=io.StringIO()) as progress:
+        assert progress is None

@@ -1,0 +1,58 @@
+"""Elements rounded while they pass."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from panmodel.dtypes import ALL
+from panmodel.errors import UnsupportedError
+from panmodel.io.source import Extent, MemorySource
+from panmodel.model.casting import CastTensor
+from panmodel.model.tensor import ArrayTensor, StoredTensor
+
+TYPES = ["float16", "bfloat16", "float32", "float64", "float8_e5m2", "float4_e2m1fn"]
+
+
+def joined(tensor, nbytes):
+    return b"".join(bytes(piece) for piece in tensor.chunks(nbytes))
+
+
+@pytest.mark.parametrize("to", TYPES)
+@pytest.mark.parametrize("given_as", TYPES)
+@pytest.mark.parametrize("nbytes", [16, 100, 1 << 20])
+def test_pieces_and_the_whole_are_the_same(given_as, to, nbytes):
+    array = np.linspace(-2, 2, 1021).astype(ALL[given_as].numpy)
+    cast = CastTensor(ArrayTensor(array, "w"), ALL[to])
+    expected = array.astype(ALL[to].numpy)
+    np.testing.assert_array_equal(cast.numpy(), expected)
+    assert joined(cast, nbytes) == joined(ArrayTensor(expected, dtype=ALL[to]), nbytes)
+    assert cast.nbytes == ALL[to].nbytes(1021)
+
+
+def test_stored_elements_are_cast_as_they_come():
+    array = np.random.default_rng(0).standard_normal(50_000).astype(np.float32)
+    stored = StoredTensor("w", ALL["float32"], (50_000,), Extent(MemorySource(array.tobytes()), 0, array.nbytes))
+    cast = CastTensor(stored, ALL["bfloat16"])
+    assert joined(cast, 4096) == array.astype(ml_dtypes.bfloat16).tobytes()
+    assert max(map(len, cast.chunks(4096))) <= 4096
+    assert cast.name == "w" and cast.origins == ("w",) and cast.extent is None
+
+
+@pytest.mark.parametrize(("value", "to"), [(70_000.0, "float16"), (-1e39, "bfloat16"), (1e5, "float8_e4m3fn")])
+def test_elements_beyond_a_type_are_refused(value, to):
+    tensor = ArrayTensor(np.array([1.0, value]), "conv/kernel")
+    with pytest.raises(UnsupportedError, match="'conv/kernel' has elements up to"):
+        CastTensor(tensor, ALL[to]).numpy()
+
+
+def test_what_is_not_finite_stays_so():
+    cast = CastTensor(ArrayTensor(np.array([np.inf, -np.inf, np.nan, -0.0], np.float32)), ALL["float16"]).numpy()
+    assert cast[0] == np.inf and cast[1] == -np.inf and np.isnan(cast[2]) and np.signbit(cast[3])
+
+
+@given(arrays.arrays(np.float32, st.integers(0, 40), elements=st.floats(-60000, 60000, width=32)))
+def test_rounding_is_that_of_numpy(array):
+    assert CastTensor(ArrayTensor(array), ALL["float16"]).numpy().tobytes() == array.astype(np.float16).tobytes()

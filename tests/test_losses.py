@@ -1,0 +1,62 @@
+"""What is said of what a target has no place for."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from panmodel.formats import by_name
+from panmodel.losses import losses
+from panmodel.model.builder import Builder
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
+from panmodel.model.training import TrainingState
+
+
+@dataclass
+class Arrangement:
+    family: ClassVar[str] = "torch"
+
+
+def trained(structure=None):
+    tensors = {"w": ArrayTensor(np.ones(3)), "w/m": ArrayTensor(np.ones(3)), "step": ArrayTensor(np.int64(7))}
+    state = TrainingState(
+        step=7,
+        epoch=2,
+        optimizer="adam",
+        hyperparameters={"lr": 0.1, "step": 7},
+        slots={"w": {"m": tensors["w/m"]}},
+        names=frozenset({"w/m", "step"}),
+    )
+    return Model("any", tensors=tensors, training=state, structure=structure)
+
+
+def said(source, target, **how):
+    how = {"keeps_graph": False, "weights_only": False, **how}
+    return [(notice.kind, str(notice)) for notice in losses(source, source, by_name(target), **how)]
+
+
+def test_named_tensors_keep_a_state_that_is_told_from_them():
+    assert said(trained(), "safetensors") == []
+
+
+def test_numbers_that_are_no_tensors_need_the_structure():
+    lost = said(trained(Arrangement()), "tensorflow_checkpoint")
+    assert [kind for kind, _ in lost] == ["structure-lost", "training-state-lost", "training-state-lost"]
+    assert "the epoch (2)" in lost[1][1] and "hyper-parameters" in lost[2][1] and lost[2][1].endswith("lr")
+    record = replace(by_name("safetensors"), structures=frozenset({"torch"}))
+    assert losses(trained(Arrangement()), trained(), record, keeps_graph=False, weights_only=False) == []
+
+
+def test_a_graph_takes_no_training_state_along():
+    source = trained()
+    source.program = Builder().graph()
+    lost = said(source, "onnx", keeps_graph=True)
+    assert [kind for kind, _ in lost] == ["training-state-lost"] * 3
+    assert "w (m)" in lost[0][1] and "step (7)" in lost[1][1] and "epoch (2)" in lost[2][1]
+
+
+def test_a_graph_that_stays_behind_is_named_unless_asked_for():
+    source = Model("onnx", Builder().graph(), {"w": ArrayTensor(np.ones(1))})
+    assert [kind for kind, _ in said(source, "safetensors")] == ["graph-lost"]
+    assert said(source, "safetensors", weights_only=True) == []
