@@ -3,18 +3,13 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from panmodel import dtypes
 from panmodel.errors import CorruptError, LimitError
-from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource
 from panmodel.limits import Limits
-from panmodel.model.tensor import ArrayTensor
 from panmodel.wire.pickle import Global
-from panmodel.wire.torch_records import TensorRecord
-from panmodel.wire.torch_zip import find_root, load, save
+from panmodel.wire.torch_zip import find_root, load
 
 
 def packed(path: Path, **members: bytes) -> FileSource:
@@ -36,21 +31,6 @@ def packed(path: Path, **members: bytes) -> FileSource:
 )
 def test_the_root_has_the_pickle(names: list[str], root: str | None) -> None:
     assert find_root(names) == root
-
-
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    given = {"w": ArrayTensor(np.arange(6, dtype=np.float32).reshape(2, 3)), "n": ArrayTensor(np.array(3, np.uint32))}
-    with Sink(tmp_path / "a.pt") as sink:
-        save(given, sink.open(), root="net")
-    loaded = load(FileSource(tmp_path / "a.pt"))
-    assert (loaded.root, loaded.version, loaded.big_endian, dict(loaded.unknown)) == ("net", "3", False, {})
-    assert isinstance(loaded.value, dict)
-    record = loaded.value["w"]
-    assert isinstance(record, TensorRecord)
-    assert (record.dtype, record.shape, record.strides, record.storage.nbytes) == (dtypes.FLOAT32, (2, 3), (3, 1), 24)
-    assert (loaded.value["n"].dtype, loaded.value["n"].storage.dtype) == (dtypes.UINT32, None)  # type: ignore[attr-defined]
-    with zipfile.ZipFile(tmp_path / "a.pt") as file:
-        assert file.namelist() == ["net/data.pkl", "net/byteorder", "net/data/0", "net/data/1", "net/version"]
 
 
 def test_foreign_names_are_told_and_those_called_apart(tmp_path: Path) -> None:

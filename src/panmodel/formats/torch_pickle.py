@@ -18,7 +18,7 @@ from panmodel.model.tensor import Tensor
 from panmodel.model.torch.checkpoint import Contents, contents, state_dict_of, training_state
 from panmodel.model.torch.source import TorchSource, stage_source
 from panmodel.model.torch.storage import from_record
-from panmodel.wire import torch_zip
+from panmodel.wire import torch_writing, torch_zip
 from panmodel.wire.pickle import Object, describe
 from panmodel.wire.torch_records import TensorRecord
 from panmodel.wire.zip import Archive, first_name, is_zip
@@ -135,7 +135,7 @@ def write(model: Model, sink: Sink) -> None:
     program = model.program
     state = program.state if isinstance(program, TorchSource) else model.tensors
     modules = {} if isinstance(program, TorchSource) else model.metadata.get("modules", {})
-    torch_zip.save(state, sink.open(), modules=modules)
+    torch_writing.save(state, sink.open(), modules=modules)
     if isinstance(program, TorchSource):
         stage_source(program, sink, PurePath(sink.target).stem)
 
