@@ -8,8 +8,6 @@ Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/uti
 from __future__ import annotations
 
 import os
-from typing import Any
-
 from panmodel.errors import MissingFileError, PanmodelError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
@@ -18,7 +16,8 @@ from panmodel.model.model import Model
 from panmodel.model.tensorflow.bundle import read_bundle_tensors
 from panmodel.model.tensorflow.bundle_writing import write_bundle
 from panmodel.model.tensorflow.checkpoint_files import INDEX, STATE_FILE, find_checkpoint
-from panmodel.model.tensorflow.training import training_state
+from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
+from panmodel.model.tensorflow.object_graph import ObjectGraph
 from panmodel.wire.tensor_bundle import CheckpointState, encode_checkpoint_state, shard_name
 
 
@@ -45,28 +44,14 @@ def read(location: Location) -> Model:
     if files is None:
         raise MissingFileError("there is no checkpoint", where=str(location))
     content = read_bundle_tensors(files.open_index(), files.open_shard)
-    header = content.bundle.header
-    model = Model(
-        FORMAT.name,
-        tensors=content.tensors,
-        training=training_state(content.tensors),
-        notices=[*files.notices, *content.notices],
-        source=str(location),
-    )
-    metadata: dict[str, Any] = {"framework": "tensorflow"}
-    if (meta := files.meta) is not None:
-        # loaded where it is needed: weights alone need no graph
-        from panmodel.model.tensorflow.graph import meta_graph
-
-        graph, metadata = meta_graph(meta.open())
-        graph.variables = content.tensors
-        model.program = graph
-    if version := metadata.pop("tensorflow_version", ""):
-        metadata["version"] = version
-    metadata |= {"shards": header.num_shards, "endianness": "big" if content.bundle.is_big_endian else "little"}
-    if files.state is not None:
-        metadata["checkpoint"] = {"latest": files.state.latest, "all": list(files.state.all_paths)}
-    model.metadata = metadata
+    model = checkpoint_model(FORMAT.name, content.tensors, str(files.index), meta=files.meta, state=files.state)
+    model.notices = [*files.notices, *content.notices]
+    model.source = str(location)
+    model.metadata = {
+        **model.metadata,
+        "shards": content.bundle.header.num_shards,
+        "endianness": "big" if content.bundle.is_big_endian else "little",
+    }
     return model
 
 
@@ -81,7 +66,9 @@ def write(model: Model, sink: Sink) -> None:
         CorruptError: Slices of a tensor are missing, or stored bytes are damaged.
     """
     prefix = _prefix(sink.target.name)
-    write_bundle(model.tensors, sink.open(shard_name(prefix, 0, 1)), sink.open())
+    structure = model.structure
+    tensors = structure.stored(model.tensors) if isinstance(structure, ObjectGraph) else model.tensors
+    write_bundle(tensors, sink.open(shard_name(prefix, 0, 1)), sink.open())
     if not os.path.lexists(sink.target.with_name(STATE_FILE)):
         sink.open(STATE_FILE).write(encode_checkpoint_state(CheckpointState(prefix, (prefix,))))
 
