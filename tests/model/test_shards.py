@@ -126,7 +126,10 @@ def test_an_index_is_told_by_its_shards(tmp_path: Path) -> None:
     assert not shards.is_index(Location(path), KIND)
     (tmp_path / "model-00001-of-00001.txt").unlink()
     assert shards.is_index(Location(path), KIND)
-    for text in ('{"weight_map": {}}', "{}", "", '["weight_map"]', '{"weight_map": {"a": "b.bin"}}'):
+    path.write_text('{"weight_map": {}}')
+    assert shards.is_index(Location(path), KIND)
+    assert not shards.is_index(Location(path), ShardKind((".bin",), KIND.sniff))
+    for text in ("{}", "", '["weight_map"]', '{"weight_map": {"a": "b.bin"}}'):
         path.write_text(text)
         assert not shards.is_index(Location(path), KIND)
 
@@ -172,7 +175,7 @@ def test_shards_must_hold_what_the_index_says(tmp_path: Path) -> None:
     index = found(written(tmp_path, zeros(a=1, b=1, c=1), 1))
     second = tmp_path / "model-00002-of-00003.txt"
     second.write_text("#b\n#d")
-    with pytest.raises(CorruptError, match="of-00003.txt holds 'd', which the index lacks"):
+    with pytest.raises(CorruptError, match=r"of-00003\.txt holds 'd', which the index lacks"):
         index.collect(names_in)
     second.write_text("#d")
     with pytest.raises(CorruptError, match="lacks 'b'"):

@@ -1,55 +1,129 @@
-"""safetensors: named tensors and strings, nothing else.
+"""safetensors: named tensors and strings, nothing else; in one file, or in shards with an index.
+
+What else a model has, and other formats keep (`Model.structure`), is among the strings as JSON. A tensor of several
+names is written under each, for the format cannot say that two are one, and its loaders look for all of them.
 
 Source: https://github.com/huggingface/safetensors (README, section Format).
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
+from panmodel.errors import PanmodelError
 from panmodel.io.sink import Sink
-from panmodel.io.source import Location
+from panmodel.io.source import FileSource, Location
+from panmodel.model import shards, structure
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.tensor import StoredTensor
+from panmodel.model.notice import StructureLost
+from panmodel.model.tensor import StoredTensor, Tensor
+from panmodel.model.tensorflow.training import training_state
 from panmodel.wire import safetensors
 
 _NATIVE = {"tensorflow": "tf", "pytorch": "pt"}  # what loaders look for under "format"
 
 
 def sniff(location: Location) -> bool:
-    """Whether the file begins as the format does."""
+    """Whether the file begins as the format does, or is an index of such files; of a folder, its main file tells."""
+    main = shards.main_file(location, _KIND)
+    return main is not None and (_sniff_file(main) or shards.is_index(main, _KIND))
+
+
+def _sniff_file(location: Location) -> bool:
     head = location.head(9)
     return bool(head) and safetensors.looks_like(head, location.open().size)
 
 
+_KIND = shards.ShardKind((".safetensors",), _sniff_file)
+
+
 def read(location: Location) -> Model:
-    """Open a file; only its header is read.
+    """Open a file, or all shards of a model; only headers are read.
+
+    Args:
+        location: A file, an index, any of its shards, or a folder with one of these.
 
     Raises:
-        CorruptError: It breaks a rule of the format.
+        CorruptError: It breaks a rule of the format, or shards and index contradict each other.
+        MissingFileError: A shard is not there.
     """
-    header = safetensors.read_header(location.open())
-    tensors = {entry.name: StoredTensor(entry.name, entry.dtype, entry.shape, entry.extent) for entry in header.entries}
-    return Model(FORMAT.name, tensors=tensors, metadata=dict(header.metadata), source=str(location))
+    main = shards.main_file(location, _KIND) or location
+    index = shards.find_index(main, _KIND)
+    metadata: dict[str, str] = {}
+    if index is None:
+        tensors = _read_file(main.open(), metadata)
+    else:
+        tensors = index.collect(lambda source: _read_file(source, metadata))
+        metadata |= {key: value for key, value in index.metadata.items() if isinstance(value, str)}
+    model = Model(FORMAT.name, tensors=tensors, source=str(location))
+    text = metadata.pop(structure.METADATA_KEY, None)
+    model.metadata = metadata
+    if text is not None:
+        _restore(model, text)
+    if model.structure is None:
+        model.training = training_state(tensors)
+    return model
+
+
+def _read_file(source: FileSource, metadata: dict[str, str]) -> Mapping[str, Tensor]:
+    """The tensors of one file; its strings are added to those of the files before it."""
+    header = safetensors.read_header(source)
+    metadata |= header.metadata
+    return {entry.name: StoredTensor(entry.name, entry.dtype, entry.shape, entry.extent) for entry in header.entries}
+
+
+def _restore(model: Model, text: str) -> None:
+    """Take up the structure, or say that it is none: anybody may write any string into a file."""
+    try:
+        found = structure.decode(text, model.tensors, model.source)
+        model.training, model.structure = found.training_state(model.tensors), found
+    except PanmodelError as error:
+        model.notices.append(StructureLost(f"{structure.METADATA_KEY} in the metadata is not understood ({error})"))
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write the model's tensors, and those of its metadata that are strings.
+    """Write the model's tensors and structure, and of its metadata strings and numbers.
 
     Raises:
         UnsupportedError: A tensor of a type that the format does not have.
     """
+    metadata = _strings(model)
+    if sink.shard_size is None:
+        safetensors.save(model.tensors, sink.open(), metadata)
+        return
+    safetensors.check_writable(model.tensors, str(sink.target), metadata)
+    native = {key: metadata[key] for key in ("format",) if key in metadata}
+    shards.write_shards(
+        model.tensors,
+        sink,
+        lambda tensors, staged: safetensors.save(tensors, staged, native),
+        ties_share=False,
+        metadata=metadata,
+    )
+
+
+def _strings(model: Model) -> dict[str, str]:
+    """What the file says about itself. From a file of this format nothing is added to it."""
     metadata = {key: value for key, value in model.metadata.items() if isinstance(value, str)}
-    metadata.setdefault("format", _NATIVE.get(metadata.get("framework", ""), "pt"))
-    safetensors.save(model.tensors, sink.open(), metadata)
+    metadata |= {key: json.dumps(value) for key, value in model.metadata.items() if isinstance(value, (int, float))}
+    if model.format != FORMAT.name:
+        metadata.setdefault("format", _NATIVE.get(metadata.get("framework", ""), "pt"))
+    if model.structure is not None:
+        metadata[structure.METADATA_KEY] = structure.encode(model.structure)
+    return metadata
 
 
 FORMAT = Format(
     name="safetensors",
-    summary="safetensors: named tensors in one flat file",
+    summary="safetensors: named tensors in one flat file, or in shards with an index",
     extensions=(".safetensors",),
     spec="https://github.com/huggingface/safetensors#format",
-    holds=Holds.WEIGHTS | Holds.METADATA,
+    holds=Holds.WEIGHTS | Holds.TRAINING | Holds.METADATA,
     sniff=sniff,
     read=read,
     write=write,
+    shards=shards.index_names,
+    structures=structure.FAMILIES,
 )

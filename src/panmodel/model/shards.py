@@ -30,7 +30,7 @@ INDEX = ".index.json"
 #: diffusers puts the variant in between: `model.safetensors.index.fp16.json`.
 _INDEX_NAME = re.compile(r".+\.index(\.[^.]+)?\.json")
 #: The first file of a weight map, in as much of an index as is looked at to tell what it is.
-_FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*"([^"\\]+)"')
+_FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:\s*"([^"\\]+)")')
 _HEAD = 64 << 10
 
 
@@ -115,10 +115,15 @@ def is_index(location: Location, kind: ShardKind) -> bool:
     match = _FIRST_FILE.search(head) if head.startswith(b"{") else None
     if match is None:
         return False
-    name = match[1].decode("utf-8", "replace")
+    name = match[1].decode("utf-8", "replace") if match[1] else _whole(location.path.name)  # a model without tensors
     if PurePosixPath(name).name == name and (shard := location.beside(name)).is_file:
         return kind.sniff(shard)
     return name.endswith(kind.extensions)
+
+
+def _whole(index: str) -> str:
+    """What the model of an index would be called if it were one file."""
+    return re.sub(r"\.index(\.[^.]+)?\.json$", "", index)
 
 
 def main_file(location: Location, kind: ShardKind) -> Location | None:
@@ -137,8 +142,7 @@ def main_file(location: Location, kind: ShardKind) -> Location | None:
     names = location.names()
     indexes = [name for name in names if _INDEX_NAME.fullmatch(name) and is_index(location.beside(name), kind)]
     if len(indexes) == 1:
-        whole = re.sub(r"\.index(\.[^.]+)?\.json$", "", indexes[0])
-        return location.beside(whole if whole in names else indexes[0])
+        return location.beside(_whole(indexes[0]) if _whole(indexes[0]) in names else indexes[0])
     files = [name for name in names if name.endswith(kind.extensions)]
     return location.beside(files[0]) if len(files) == 1 and not indexes else None
 

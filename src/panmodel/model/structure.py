@@ -24,6 +24,8 @@ _FAMILIES = {
     "tensorflow": ("panmodel.model.tensorflow.object_graph", "ObjectGraph"),
     "keras": ("panmodel.model.keras.structure", "LayerGroups"),
 }
+#: Every family, for `Format.structures` of containers that keep any structure as text.
+FAMILIES = frozenset(_FAMILIES)
 
 
 class Structure(Protocol):

@@ -26,6 +26,12 @@ from panmodel.wire.writable import Writable
 _METADATA = "__metadata__"
 _LENGTH = 8
 _FIELDS = {"dtype", "shape", "data_offsets"}
+#: The types as the official writer puts them one after the other: the widest first, so that every tensor is aligned.
+_ORDER = (
+    *("U64", "I64", "F64", "C64", "F32", "U32", "I32", "BF16", "F16", "U16", "I16"),
+    *("F8_E5M2FNUZ", "F8_E4M3FNUZ", "F8_E8M0", "F8_E4M3", "F8_E5M2", "I8", "U8", "F6_E3M2", "F6_E2M3", "F4", "BOOL"),
+)
+_RANK = {kind: rank for rank, kind in enumerate(_ORDER)}
 _DAMAGED = "the file is damaged or cut short: fetch it again"
 
 
@@ -121,15 +127,16 @@ def _are_counts(value: object) -> bool:
 
 
 def save(tensors: Mapping[str, Writable], staged: StagedFile, metadata: Mapping[str, str]) -> None:
-    """Write a file; the bytes of the tensors pass through in pieces.
+    """Write a file, byte for byte as the official writer does; the bytes of the tensors pass through in pieces.
 
-    Widest elements come first, so that each tensor is aligned to its own element; then by name.
+    Widest elements come first, so that each tensor is aligned to its own element; then by name. What has two names is
+    written twice: the format has no way to say that two tensors are one.
 
     Raises:
         UnsupportedError: Tensors that the format has no type or no room for; nothing is written.
     """
-    _check_writable(tensors, str(staged.final))
-    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.bits, name))
+    check_writable(tensors, str(staged.final), metadata)
+    order = sorted(tensors, key=lambda name: (_RANK[tensors[name].dtype.safetensors or ""], name))
     header: dict[str, object] = {_METADATA: dict(metadata)} if metadata else {}
     position = 0
     for name in order:
@@ -143,6 +150,9 @@ def save(tensors: Mapping[str, Writable], staged: StagedFile, metadata: Mapping[
         position = end
     data = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     data += b" " * (-len(data) % _LENGTH)
+    if len(data) > DEFAULT.header_bytes:
+        message = f"the names and metadata need a header of {len(data)} bytes, the format allows {DEFAULT.header_bytes}"
+        raise UnsupportedError(message, where=str(staged.final))
     staged.write(len(data).to_bytes(_LENGTH, "little") + data)
     for name in order:
         written = staged.write_all(tensors[name].chunks())
@@ -150,18 +160,30 @@ def save(tensors: Mapping[str, Writable], staged: StagedFile, metadata: Mapping[
             raise ValueError(f"{name}: {written} bytes came, {tensors[name].nbytes} were announced")
 
 
-def _check_writable(tensors: Mapping[str, Writable], where: str) -> None:
+def check_writable(tensors: Mapping[str, Writable], where: str, metadata: Mapping[str, str]) -> None:
+    """Refuse what the format cannot hold, by name.
+
+    Args:
+        tensors: What is to be written.
+        where: The target, for messages.
+        metadata: Strings that are to be written.
+
+    Raises:
+        UnsupportedError: A type that the format does not have, elements that end within a byte, a name that is no text.
+    """
     foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.safetensors is None]
     if foreign:
         shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
-        raise UnsupportedError(f"safetensors has no type for {shown}", where=where)
+        hint = "leave them out with --exclude"
+        raise UnsupportedError(f"safetensors has no type for {shown}", where=where, hint=hint)
     for name, tensor in tensors.items():
         if math.prod(tensor.shape) * tensor.dtype.bits % 8:
             message = f"tensor {name!r}: {tensor.dtype}{list(tensor.shape)} ends within a byte"
             raise UnsupportedError(message, where=where)
+    for text in (*tensors, *metadata, *metadata.values()):
         try:
-            name.encode()
+            text.encode()
         except UnicodeEncodeError:
-            raise UnsupportedError(f"tensor name {name!r} is no Unicode text", where=where) from None
+            raise UnsupportedError(f"the name or text {text[:200]!r} is no Unicode text", where=where) from None
     if _METADATA in tensors:
         raise UnsupportedError(f"safetensors keeps the name {_METADATA} for itself", where=where)
