@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import zipfile
 from pathlib import Path
@@ -130,3 +131,18 @@ def test_only_own_errors_leave_the_reader_of_noise() -> None:
     for size in range(0, 200, 7):
         with pytest.raises(PanmodelError):
             opened((b"PK\x05\x06" + b"\xff" * size)[: size + 4])
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_the_head_of_a_member_is_read_alone(method: int) -> None:
+    content = random.Random(0).randbytes(70_000)
+    data = packed(("a", content), ("b", b"xy"), method=method)
+    archive = opened(data)
+    assert archive.head("a", 65536) == content[:65536]
+    assert archive.head("b", 65536) == b"xy"
+    damaged = bytearray(data)
+    at = archive.members["a"].offset
+    damaged[at : at + 50] = b"\xff" * 50
+    if method == zipfile.ZIP_DEFLATED:
+        with pytest.raises(CorruptError, match="'a'"):
+            opened(bytes(damaged)).head("a", 100)

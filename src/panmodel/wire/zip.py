@@ -13,6 +13,9 @@ from panmodel.io.source import CHUNK, Extent, Source
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.zip_directory import DAMAGED, LOCAL, LOCAL_HEADER, STORED, Member, corrupt, read_members
 
+#: Bytes that deflated content can take more than the content itself, up to 64 KiB of it.
+_OVERHEAD = 1024
+
 
 class Archive:
     """A zip archive, its directory read and checked.
@@ -59,6 +62,21 @@ class Archive:
             buffer[position : position + len(piece)] = piece
             position += len(piece)
         return bytes(buffer)
+
+    def head(self, name: str, nbytes: int) -> bytes:
+        """The first bytes of a member's content, or all if it has no more. They are not verified.
+
+        Raises:
+            CorruptError: It does not decompress.
+        """
+        member = self.members[name]
+        stored = self.source.read(member.offset, min(member.compressed, nbytes + _OVERHEAD))
+        if member.method == STORED:
+            return stored[:nbytes]
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(stored, nbytes)
+        except zlib.error as error:
+            raise corrupt(self.source, f"member {name!r} does not decompress: {error}") from None
 
     def chunks(self, name: str) -> Iterator[memoryview]:
         """Yield a member's content in pieces, each valid until the next; its CRC-32 is verified after the last.

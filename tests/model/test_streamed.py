@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panmodel.dtypes import FLOAT32
+from panmodel.errors import CorruptError
+from panmodel.model.streamed import StreamedTensor, whole
+
+
+def streamed(data: bytes, shape: tuple[int, ...] = (3,)) -> StreamedTensor:
+    return StreamedTensor("w", FLOAT32, shape, lambda: iter([memoryview(data[:5]), memoryview(data[5:])]))
+
+
+def test_pieces_become_an_array():
+    array = np.array([1.5, -0.0, np.nan], np.float32)
+    tensor = streamed(array.tobytes())
+    np.testing.assert_array_equal(tensor.numpy(), array)
+    assert [len(piece) for piece in tensor.chunks(4)] == [4, 1, 4, 3]
+
+
+@pytest.mark.parametrize("length", [0, 11, 13])
+def test_another_number_of_bytes_is_an_error_of_the_tensor(length):
+    with pytest.raises(CorruptError, match="'w'"):
+        streamed(bytes(length)).numpy()
+
+
+@given(st.lists(st.binary(max_size=9)), st.integers(1, 8))
+def test_elements_stay_whole(pieces, width):
+    found = [bytes(piece) for piece in whole(map(memoryview, pieces), width)]
+    assert b"".join(found) == b"".join(pieces)
+    assert all(len(piece) % width == 0 and piece for piece in found[:-1])
