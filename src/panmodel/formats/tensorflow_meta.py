@@ -14,6 +14,8 @@ from panmodel.errors import PanmodelError
 from panmodel.io.source import Location, Source
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
+from panmodel.model.tensorflow.checkpoint_files import META, find_checkpoint
+from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
 from panmodel.model.tensorflow.graph import meta_graph
 from panmodel.wire.protobuf import BYTES, decode, walk
 from panmodel.wire.tensorflow_messages import MetaGraphDef, NodeDef
@@ -36,8 +38,12 @@ def sniff(location: Location) -> bool:
 
 
 def _has_checkpoint(location: Location) -> bool:
-    name = location.path.name.removesuffix(".meta")
-    return name != location.path.name and location.beside(f"{name}.index").is_file
+    if not location.path.name.endswith(META):
+        return False
+    try:
+        return find_checkpoint(location) is not None or find_checkpoint_v1(location) is not None
+    except PanmodelError:  # there is one, and something is wrong with it
+        return True
 
 
 def _begins_with_graph(source: Source) -> bool:

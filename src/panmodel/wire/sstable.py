@@ -9,11 +9,12 @@ Source: https://github.com/google/leveldb/blob/main/doc/table_format.md, tsl/lib
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from panmodel.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
-from panmodel.io.source import Source
+from panmodel.io.source import Extent, MemorySource, PartSource, Source
 from panmodel.limits import DEFAULT
 from panmodel.wire.checksums import crc32c, mask
 
@@ -23,6 +24,7 @@ _TRAILER = struct.Struct("<BI")  # compression, masked CRC-32C of the content an
 _UNCOMPRESSED, _SNAPPY = 0, 1
 _BLOCK_BYTES = 262_144  # tsl's default, where LevelDB has 4 KiB
 _RESTART_INTERVAL = 16
+_ENTRY_HEAD = 30  # three numbers of at most ten bytes
 
 Entry = tuple[bytes, bytes]
 
@@ -71,6 +73,99 @@ def read_table(source: Source) -> Iterator[Entry]:
             yield entry
 
 
+class Table:
+    """Looks entries up by their keys, for tables with values that are too large to hold all of them.
+
+    Nothing but the index of the blocks is read at first. A block is checked against its sum when the first of its
+    entries is looked up; where their values lie is remembered, the values themselves are not.
+
+    Args:
+        source: The table.
+
+    Raises:
+        TruncatedError: The source is shorter than a table is.
+        CorruptError: It is no table, or its index does not meet its sum.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._lasts: list[bytes] = []
+        self._handles: list[_Handle] = []
+        for last, value in _block_entries(*_read_block(source, _footer(source))):
+            if self._lasts and last <= self._lasts[-1]:
+                raise CorruptError(f"block {_shown(last)} follows {_shown(self._lasts[-1])}", where=source.name)
+            self._lasts.append(last)
+            self._handles.append(_handle(value, source.name))
+        self._found: dict[int, dict[bytes, tuple[int, int]]] = {}
+        self._opened: tuple[int, Source] | None = None
+
+    def find(self, key: bytes) -> Extent | None:
+        """Where the value of a key lies; None if the table does not have it.
+
+        Raises:
+            TruncatedError: The block that would have it lies outside of the source.
+            CorruptError: That block is damaged.
+            LimitError: A key or a compressed block in it is larger than `panmodel.limits` allows.
+        """
+        number = bisect_left(self._lasts, key)
+        if number == len(self._lasts):
+            return None
+        content = self._content(number)
+        if number not in self._found:
+            self._found[number] = {known: (offset, size) for known, offset, size in _located_entries(content)}
+        place = self._found[number].get(key)
+        return Extent(content, *place) if place is not None else None
+
+    def _content(self, number: int) -> Source:
+        """The content of a block: in the file, or decompressed; the last one is kept."""
+        if self._opened is None or self._opened[0] != number:
+            handle = self._handles[number]
+            where = f"{self.source.name}, block at offset {handle.offset}"
+            compression = self.source.read(handle.offset + handle.nbytes, 1)[0]
+            if compression == _UNCOMPRESSED:
+                if number not in self._found:
+                    self._verify(handle, where)
+                content: Source = PartSource(Extent(self.source, handle.offset, handle.nbytes), where)
+            else:
+                content = MemorySource(*_read_block(self.source, handle))
+            self._opened = number, content
+        return self._opened[1]
+
+    def _verify(self, handle: _Handle, where: str) -> None:
+        """Hold a block that may be large against its sum, in pieces."""
+        crc = 0
+        for piece in self.source.chunks(handle.offset, handle.nbytes + 1):
+            crc = crc32c(piece, crc)
+        stored = int.from_bytes(self.source.read(handle.offset + handle.nbytes + 1, 4), "little")
+        _require_sum(mask(crc), stored, where)
+
+
+def _located_entries(content: Source) -> Iterator[tuple[bytes, int, int]]:
+    """Key, offset and size of the value of each entry of a block, of which no value is read."""
+    if content.size < 4:
+        raise CorruptError(f"a block of {content.size} bytes is too short", where=content.name)
+    count = int.from_bytes(content.read(content.size - 4, 4), "little")
+    end = content.size - 4 - 4 * count
+    if end < 0:
+        raise CorruptError(f"{count} restart points do not fit a block of {content.size} bytes", where=content.name)
+    position, key, where = 0, b"", content.name
+    while position < end:
+        head = content.read(position, min(_ENTRY_HEAD, end - position))
+        shared, at = decode_varint(head, 0, where)
+        unshared, at = decode_varint(head, at, where)
+        value_bytes, at = decode_varint(head, at, where)
+        start = position + at
+        if shared > len(key) or unshared + value_bytes > end - start:
+            raise CorruptError(f"the entry at byte {position} runs past its block or shares no key", where=where)
+        if shared + unshared > DEFAULT.name_bytes:
+            raise LimitError(f"a key of {shared + unshared} bytes, the cap is {DEFAULT.name_bytes}", where=where)
+        found = key[:shared] + content.read(start, unshared)
+        if position and found <= key:
+            raise CorruptError(f"key {_shown(found)} follows {_shown(key)}, which is not ascending", where=where)
+        key, position = found, start + unshared + value_bytes
+        yield key, start + unshared, value_bytes
+
+
 def _footer(source: Source) -> _Handle:
     """Where the index block lies."""
     if source.size < FOOTER_BYTES:
@@ -105,15 +200,18 @@ def _read_block(source: Source, handle: _Handle) -> tuple[bytes, str]:
         raise LimitError(f"a block of {handle.nbytes} bytes, the cap is {DEFAULT.block_bytes}", where=where)
     data = source.read(handle.offset, handle.nbytes + _TRAILER.size)
     compression, stored = _TRAILER.unpack_from(data, handle.nbytes)
-    found = mask(crc32c(data[: handle.nbytes + 1]))
-    if found != stored:
-        message = f"the block does not meet its checksum: masked crc32c {stored:08x} expected, {found:08x} found"
-        raise CorruptError(message, where=where, hint="the file is damaged: fetch it again")
+    _require_sum(mask(crc32c(data[: handle.nbytes + 1])), stored, where)
     if compression == _UNCOMPRESSED:
         return data[: handle.nbytes], where
     if compression == _SNAPPY:
         return _decompressed(data[: handle.nbytes], where), where
     raise UnsupportedError(f"the block has compression {compression}; known are 0 (none) and 1 (snappy)", where=where)
+
+
+def _require_sum(found: int, stored: int, where: str) -> None:
+    if found != stored:
+        message = f"the block does not meet its checksum: masked crc32c {stored:08x} expected, {found:08x} found"
+        raise CorruptError(message, where=where, hint="the file is damaged: fetch it again")
 
 
 def _decompressed(data: bytes, where: str) -> bytes:

@@ -16,7 +16,7 @@ from panmodel.io.sink import StagedFile
 from panmodel.io.source import CHUNK
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor, unpack
-from panmodel.model.tensorflow.bundle import PartitionedTensor
+from panmodel.model.tensorflow.partitioned import PartitionedTensor
 from panmodel.wire.checksums import crc32c, mask
 from panmodel.wire.protobuf import encode_bytes
 from panmodel.wire.sstable import encode_table

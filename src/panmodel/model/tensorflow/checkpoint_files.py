@@ -22,7 +22,9 @@ from panmodel.wire.tensor_bundle import (
 
 STATE_FILE = "checkpoint"
 INDEX = ".index"
-_META = ".meta"
+META = ".meta"
+#: A shard of the older format.
+V1_SHARD = re.compile(r"(?P<prefix>.+)-\d{5,}-of-(?P<shards>\d{5,})")
 _DATA = re.compile(r"(?P<prefix>.+)\.data-\d{5,}-of-\d{5,}")
 
 
@@ -48,7 +50,7 @@ class CheckpointFiles:
     @property
     def meta(self) -> Location | None:
         """The file with the meta graph, if there is one."""
-        found = self.index.beside(self.prefix + _META)
+        found = self.index.beside(self.prefix + META)
         return found if found.is_file else None
 
     def open_index(self) -> FileSource:
@@ -103,8 +105,8 @@ def _of_file(location: Location) -> CheckpointFiles | None:
     name = location.path.name
     if data := _DATA.fullmatch(name):
         return CheckpointFiles(location.beside(data["prefix"] + INDEX))
-    if name.endswith(_META):
-        index = location.beside(name.removesuffix(_META) + INDEX)
+    if name.endswith(META):
+        index = location.beside(name.removesuffix(META) + INDEX)
         return CheckpointFiles(index) if index.is_file else None
     if name.endswith(INDEX) and _has_data(location, name.removesuffix(INDEX)):
         return CheckpointFiles(location)
@@ -130,7 +132,45 @@ def _in_folder(folder: Location) -> CheckpointFiles | None:
 
 
 def _of_state_file(location: Location) -> CheckpointFiles | None:
-    """The checkpoint that a state file names as the latest; never one outside of the state file's folder."""
+    """The checkpoint that a state file names as the latest."""
+    stated = read_state_file(location)
+    index = Location(stated.prefix.path.with_name(stated.prefix.path.name + INDEX))
+    if index.is_file or _has_data(index, stated.prefix.path.name):
+        return CheckpointFiles(index, stated.state, stated.notices)
+    if v1_files(stated.prefix):
+        return None  # a checkpoint of the older format
+    there = ", ".join(_indexes(location)) or "none"
+    message = f"names the checkpoint {stated.state.latest!r}, of which nothing is in this folder"
+    hint = f"indexes that are here: {there}; give the path of the checkpoint itself if it lies elsewhere"
+    raise MissingFileError(message, where=str(location), hint=hint)
+
+
+@dataclass(frozen=True)
+class StatedCheckpoint:
+    """What a state file leads to.
+
+    Attributes:
+        prefix: Of the latest checkpoint; never outside of the state file's folder.
+        state: All that it says.
+        notices: What its path was taken for.
+    """
+
+    prefix: Location
+    state: CheckpointState
+    notices: list[Notice]
+
+
+def read_state_file(location: Location) -> StatedCheckpoint:
+    """Follow a state file to the checkpoint that it names as the latest.
+
+    A relative path counts from the state file's folder. An absolute one is stale as soon as the folder moves: the name
+    at its end is looked for beside the state file.
+
+    Raises:
+        CorruptError: It is no state file.
+        MissingFileError: It names a folder.
+        UnsafeError: The path leads out of the state file's folder.
+    """
     state = read_checkpoint_state(location.open())
     latest, notices = state.latest, list[Notice]()
     if latest.startswith("/") or PureWindowsPath(latest).drive:
@@ -142,17 +182,28 @@ def _of_state_file(location: Location) -> CheckpointFiles | None:
     if not name:
         raise MissingFileError(f"names no checkpoint, but the folder {latest!r}", where=str(location))
     if PurePosixPath(name).name == name:
-        index = location.beside(name + INDEX)
-    else:
-        index = Location(location.contained(name + INDEX).path)
-    if index.is_file or _has_data(index, index.path.name.removesuffix(INDEX)):
-        return CheckpointFiles(index, state, notices)
-    if index.path.with_name(index.path.name.removesuffix(INDEX)).is_file():
-        return None  # a checkpoint of the older format, which is one file under the name itself
-    there = ", ".join(_indexes(location)) or "none"
-    message = f"names the checkpoint {latest!r}, of which nothing is in this folder"
-    hint = f"indexes that are here: {there}; give the path of the checkpoint itself if it lies elsewhere"
-    raise MissingFileError(message, where=str(location), hint=hint)
+        return StatedCheckpoint(location.beside(name), state, notices)
+    return StatedCheckpoint(_below(location, name), state, notices)
+
+
+def _below(location: Location, name: str) -> Location:
+    """A prefix in a folder below, which no link leads to; `Location.contained` holds one of its files to that."""
+    folder = Location(location.folder / PurePosixPath(name).parent)
+    prefix = PurePosixPath(name).name
+    known = [prefix + INDEX, *v1_files(Location(folder.path / prefix))] if folder.is_folder else []
+    first = next((known_name for known_name in known if (folder.path / known_name).is_file()), prefix + INDEX)
+    opened = location.contained(str(PurePosixPath(name).parent / first))
+    return Location(opened.path.with_name(prefix))
+
+
+def v1_files(prefix: Location) -> list[str]:
+    """Names of the files of a checkpoint of the older format: the prefix itself, or the shards that begin with it."""
+    name = re.sub(r"-[?]+-of-(\d+)$", "", prefix.path.name)
+    if prefix.is_file:
+        return [prefix.path.name]
+    folder = Location(prefix.path.parent)
+    shards = ((found, V1_SHARD.fullmatch(found)) for found in folder.names())
+    return [found for found, match in shards if match and match["prefix"] == name]
 
 
 def _is_here(path: str, location: Location) -> bool:
