@@ -33,6 +33,8 @@ class Limits:
         pickle_objects: Memo entries and stack slots of one pickle stream.
         string_elements: Elements of one string tensor.
         filled_elements: Elements of a tensor that the file gives a few values for, which are repeated.
+        chunk_ratio: Bytes of a chunked dataset to its stored bytes; deflate itself does not reach more.
+        filled_bytes: Bytes of a dataset beyond that, which are not stored and have its fill value.
     """
 
     header_bytes: int = 100_000_000
@@ -53,6 +55,8 @@ class Limits:
     pickle_objects: int = 10_000_000
     string_elements: int = 10_000_000
     filled_elements: int = 1 << 28
+    chunk_ratio: int = 1032
+    filled_bytes: int = 64 << 20
 
 
 DEFAULT = Limits()
