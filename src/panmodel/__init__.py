@@ -9,12 +9,15 @@ It needs none of the frameworks that wrote a file, and executes nothing that a f
     pm.convert("model.ckpt", "net.py")                # readable PyTorch source, net.safetensors beside it
     module = pm.to_torch("model.ckpt")
     pm.verify("model.ckpt", "model.onnx")
+    pm.diff("model.ckpt", "model.safetensors")
 """
 
 from panmodel.convert import convert, to_torch, write
+from panmodel.diff import diff
 from panmodel.errors import PanmodelError
 from panmodel.formats import read
 from panmodel.inspection import Inspection, inspect
+from panmodel.model.comparison import Comparison
 from panmodel.model.model import Model
 from panmodel.model.notice import Notice
 from panmodel.model.report import Difference, Report, Verification
@@ -25,6 +28,7 @@ from panmodel.version import VERSION
 __version__ = VERSION
 
 __all__ = [
+    "Comparison",
     "Difference",
     "Inspection",
     "Model",
@@ -35,6 +39,7 @@ __all__ = [
     "Verification",
     "__version__",
     "convert",
+    "diff",
     "inspect",
     "read",
     "to_torch",

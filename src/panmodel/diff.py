@@ -1,1 +1,125 @@
 """Two models tensor by tensor: what was added, removed, renamed or changed, across formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from panmodel.edits import matches
+from panmodel.errors import UnknownNameError
+from panmodel.formats import PathLike, read
+from panmodel.model.comparison import Change, Comparison
+from panmodel.model.model import Model
+from panmodel.model.renaming import find_renamings
+from panmodel.model.tensor import Tensor
+from panmodel.model.tensor_difference import difference, form
+from panmodel.model.training import TrainingState
+
+Tensors = Mapping[str, Tensor]
+
+
+def diff(
+    a: PathLike | Model,
+    b: PathLike | Model,
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Comparison:
+    """Compare the tensors of two models, whatever their formats; graphs are not looked at.
+
+    Tensors are read in pieces, so that models of any size can be compared. Without tolerances they must be the same
+    bit for bit; with them, |a - b| <= atol + rtol * |b| must hold for every element.
+
+    Args:
+        a: The one: what `read` opens, or a model.
+        b: The other.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+        include: Patterns; only tensors whose names meet one are compared.
+        exclude: Patterns; tensors whose names meet one are not compared.
+
+    Raises:
+        ReadError: A file cannot be read, or is damaged.
+        UnknownNameError: A pattern meets no name.
+    """
+    first, second = (given if isinstance(given, Model) else read(given) for given in (a, b))
+    _require_met((*include, *exclude), first, second)
+    before, after = (_chosen(model.tensors, include, exclude) for model in (first, second))
+    shared = {name: (tensor, after[name]) for name, tensor in before.items() if name in after}
+    opaque = tuple(name for name, pair in shared.items() if all(tensor.dtype.kind == "o" for tensor in pair))
+    changes = _changes({name: pair for name, pair in shared.items() if name not in set(opaque)}, rtol, atol)
+    removed = {name: tensor for name, tensor in before.items() if name not in after}
+    added = {name: tensor for name, tensor in after.items() if name not in before}
+    renamed = find_renamings(removed, added)
+    gone, come = {item.before for item in renamed}, {item.after for item in renamed}
+    return Comparison(
+        first.source,
+        second.source,
+        rtol,
+        atol,
+        equal=tuple(name for name, change in changes.items() if change is None),
+        changed=tuple(change for change in changes.values() if change is not None),
+        renamed=tuple(renamed),
+        removed={name: form(tensor) for name, tensor in removed.items() if name not in gone},
+        added={name: form(tensor) for name, tensor in added.items() if name not in come},
+        uncompared=opaque,
+        training=_training(first.training, second.training),
+    )
+
+
+def _require_met(patterns: Sequence[str], first: Model, second: Model) -> None:
+    for pattern in patterns:
+        if not any(matches(name, [pattern]) for name in chain(first.tensors, second.tensors)):
+            raise UnknownNameError("tensor", pattern, chain(first.tensors, second.tensors))
+
+
+def _chosen(tensors: Tensors, include: Sequence[str], exclude: Sequence[str]) -> Tensors:
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if (not include or matches(name, include)) and not matches(name, exclude)
+    }
+
+
+def _changes(shared: Mapping[str, tuple[Tensor, Tensor]], rtol: float, atol: float) -> dict[str, Change | None]:
+    """How tensors of the same name differ; pairs that several names stand for are read once."""
+    known: dict[tuple[int, int], Change | None] = {}
+    found: dict[str, Change | None] = {}
+    for name, (a, b) in shared.items():
+        key = (id(a), id(b))
+        if key not in known:
+            known[key] = difference(name, a, b, rtol, atol)
+        change = known[key]
+        found[name] = replace(change, name=name) if change is not None else None
+    return found
+
+
+def _training(a: TrainingState | None, b: TrainingState | None) -> dict[str, tuple[Any, Any]]:
+    """What two training states say differently."""
+    said, other = _said(a), _said(b)
+    pairs = {key: (said.get(key), other.get(key)) for key in (*said, *other)}
+    return {key: pair for key, pair in pairs.items() if not _is_same(*pair)}
+
+
+def _said(state: TrainingState | None) -> dict[str, Any]:
+    if state is None:
+        return {}
+    said = {"step": state.step, "epoch": state.epoch, "loss": state.loss, "optimizer": state.optimizer or None}
+    said |= {f"hyperparameters.{key}": _plain(value) for key, value in state.hyperparameters.items()}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    return bool(a == b) or (a != a and b != b)  # a loss that is NaN in both is no difference
