@@ -1,6 +1,6 @@
 """TensorFlow checkpoint, format V2: `PREFIX.index`, `PREFIX.data-SSSSS-of-NNNNN`, and perhaps `PREFIX.meta`.
 
-Written are the index and one data file. The graph is not: a `PREFIX.meta` that is there stays as it is.
+Written are the index and one data file, or several of a certain size. The graph of operators is not: a `PREFIX.meta` that is there stays as it is.
 
 Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/util/tensor_bundle
 """
@@ -56,7 +56,7 @@ def read(location: Location) -> Model:
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write the tensors, those of partitioned variables whole.
+    """Write the tensors, those of partitioned variables whole, and the graph of objects if the model has one.
 
     The state file `checkpoint` is made if the folder has none. One that is there is left as it is, with `force` as
     well: it says which checkpoint a training run goes on from, and that is not for a conversion to change.
@@ -68,7 +68,7 @@ def write(model: Model, sink: Sink) -> None:
     prefix = _prefix(sink.target.name)
     structure = model.structure
     tensors = structure.stored(model.tensors) if isinstance(structure, ObjectGraph) else model.tensors
-    write_bundle(tensors, sink.open(shard_name(prefix, 0, 1)), sink.open())
+    write_bundle(tensors, prefix, sink)
     if not os.path.lexists(sink.target.with_name(STATE_FILE)):
         sink.open(STATE_FILE).write(encode_checkpoint_state(CheckpointState(prefix, (prefix,))))
 
@@ -76,6 +76,10 @@ def write(model: Model, sink: Sink) -> None:
 def _files(target: str) -> tuple[str, ...]:
     prefix = _prefix(target)
     return shard_name(prefix, 0, 1), prefix + INDEX
+
+
+def _sharded_files(target: str) -> tuple[str, ...]:
+    return (_prefix(target) + INDEX,)  # how many data files there will be is not known yet
 
 
 def _prefix(target: str) -> str:
@@ -94,4 +98,6 @@ FORMAT = Format(
     dialect="tensorflow",
     writes=Holds.WEIGHTS | Holds.TRAINING,
     files=_files,
+    shards=_sharded_files,
+    structures=frozenset([ObjectGraph.family]),
 )

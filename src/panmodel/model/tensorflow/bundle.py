@@ -26,6 +26,7 @@ from panmodel.wire.tensor_bundle import Bundle, BundleEntryProto, TensorSlicePro
 if TYPE_CHECKING:
     import numpy as np
 
+
 @dataclass(frozen=True)
 class BundleTensors:
     """The content of a V2 checkpoint.
@@ -67,6 +68,7 @@ class _Reader:
         self._bundle, self._where, self._open = bundle, where, open_shard
         self._shards: dict[int, Source] = {}
         self._claimed: set[bytes] = set()
+        self._stored_at: dict[tuple[object, ...], Tensor] = {}
 
     def tensor(self, name: str, entry: BundleEntryProto) -> Tensor:
         """The tensor of an entry, whole or in slices."""
@@ -80,6 +82,14 @@ class _Reader:
         return PartitionedTensor(name, dtype, shape, parts)
 
     def _stored(self, name: str, entry: BundleEntryProto, shape: tuple[int, ...]) -> Tensor:
+        same = (entry.dtype, shape, entry.shard_id, entry.offset, entry.size, entry.crc32c)
+        if not entry.size:
+            return self._at(name, entry, shape)
+        if same not in self._stored_at:  # else one tensor under another name
+            self._stored_at[same] = self._at(name, entry, shape)
+        return self._stored_at[same]
+
+    def _at(self, name: str, entry: BundleEntryProto, shape: tuple[int, ...]) -> Tensor:
         dtype = dtype_of(entry.dtype)
         extent = self._extent(name, entry)
         checksum = partial(MaskedCrc32c, entry.crc32c)

@@ -1,4 +1,4 @@
-"""Writing tensors as a TensorFlow V2 checkpoint: one data file that the tensors pass through in pieces, and its index.
+"""Writing tensors as a TensorFlow V2 checkpoint: data files that the tensors pass through in pieces, and their index.
 
 Used for checkpoints, and for the variables of a SavedModel, which are stored the same way.
 
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING
 from panmodel.errors import CorruptError, UnsupportedError
-from panmodel.io.sink import StagedFile
+from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import CHUNK
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor, unpack
 from panmodel.model.tensorflow.partitioned import PartitionedTensor
 from panmodel.wire.checksums import crc32c, mask
-from panmodel.wire.protobuf import encode_bytes
+from panmodel.wire.protobuf import Message, encode_bytes
 from panmodel.wire.sstable import encode_table
-from panmodel.wire.tensor_bundle import VERSION, BundleEntryProto, BundleHeaderProto, encode_strings
+from panmodel.wire.tensor_bundle import VERSION, BundleEntryProto, BundleHeaderProto, encode_strings, shard_name
 from panmodel.wire.tensorflow_messages import Dim, TensorShapeProto, VersionDef
 
 if TYPE_CHECKING:
@@ -29,23 +29,62 @@ if TYPE_CHECKING:
 _UNPACKED = 16  # unpacking takes up to this many times the bytes that it begins with
 
 
-def write_bundle(tensors: Mapping[str, Tensor], data: StagedFile, index: StagedFile) -> None:
+def write_bundle(tensors: Mapping[str, Tensor], prefix: str, sink: Sink) -> None:
     """Write tensors in the order of their names, each read once and summed while it passes; slices are put together.
+
+    A tensor under several names is written once, and all names lead to it.
 
     Args:
         tensors: By name.
-        data: Takes the elements; its name must be that of the first data file of one.
-        index: Takes the index.
+        prefix: What the names of the files begin with.
+        sink: Takes the data files and the index, which is its main file. Its `shard_size` splits the data, but never a
+            tensor.
 
     Raises:
         UnsupportedError: Tensors with elements or names that a checkpoint cannot hold; nothing is written.
         CorruptError: Slices of a tensor are missing (nothing is written), or stored bytes are damaged.
     """
-    _require_writable(tensors, str(index.final))
-    entries = {name.encode(): _write_tensor(name, tensors[name], data) for name in sorted(tensors, key=str.encode)}
-    header = BundleHeaderProto(num_shards=1, version=VersionDef(producer=VERSION))
-    table = {b"": header, **entries}
-    index.write_all(encode_table((key, encode_bytes(message)) for key, message in table.items()))
+    _require_writable(tensors, str(sink.main))
+    shards = _shards(tensors, sink.shard_size)
+    table: dict[bytes, Message] = {b"": BundleHeaderProto(num_shards=len(shards), version=VersionDef(producer=VERSION))}
+    for number, names in enumerate(shards):
+        data = sink.open(shard_name(prefix, number, len(shards)))
+        written: dict[int, BundleEntryProto] = {}
+        for name in names:
+            tensor = tensors[name]
+            if id(tensor) not in written:
+                written[id(tensor)] = _write_tensor(name, tensor, data)
+                if number:
+                    written[id(tensor)].shard_id = number
+            table[name.encode()] = written[id(tensor)]
+    encoded = ((key, encode_bytes(table[key])) for key in sorted(table))
+    sink.open().write_all(encode_table(encoded))
+
+
+def _shards(tensors: Mapping[str, Tensor], most: int | None) -> list[list[str]]:
+    """Which tensors go into which data file: in the order of their names, the names of one tensor together."""
+    ordered = sorted(tensors, key=str.encode)
+    if most is None:
+        return [ordered]
+    together: dict[int, list[str]] = {}
+    for name in ordered:
+        together.setdefault(id(tensors[name]), []).append(name)
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for names in together.values():
+        nbytes = _stored_bytes(tensors[names[0]])
+        if shards[-1] and filled + nbytes > most:
+            shards.append([])
+            filled = 0
+        shards[-1] += names
+        filled += nbytes
+    return shards
+
+
+def _stored_bytes(tensor: Tensor) -> int:
+    if tensor.dtype is STRING:
+        return sum(len(text) for text in _elements(tensor))
+    return tensor.nbytes if tensor.dtype.bits >= 8 else tensor.size
 
 
 def _write_tensor(name: str, tensor: Tensor, data: StagedFile) -> BundleEntryProto:

@@ -212,9 +212,7 @@ class _Slices:
         name, dtype, shape = self._name, self._dtype, self._shape
         if dtype.name not in _LISTS:
             return opaque(name, dtype, shape)
-        parts = [
-            Part(start, SlicedTensor(name, dtype, sizes, *place)) for (start, sizes), place in self._parts.items()
-        ]
+        parts = [Part(start, SlicedTensor(name, dtype, sizes, *place)) for (start, sizes), place in self._parts.items()]
         if len(parts) == 1 and parts[0].tensor.shape == shape:
             return parts[0].tensor
         return PartitionedTensor(name, dtype, shape, parts)

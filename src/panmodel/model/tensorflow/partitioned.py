@@ -98,7 +98,7 @@ class PartitionedTensor(Tensor):
         """
         for part in self.parts:
             if part.start == start and part.tensor.shape == sizes:
-                return part.tensor
+                return DeferredTensor(name, self.dtype, sizes, part.tensor.numpy)
         return DeferredTensor(name, self.dtype, sizes, lambda: self._cut_out(start, sizes))
 
     def _cut_out(self, start: tuple[int, ...], sizes: tuple[int, ...]) -> np.ndarray:

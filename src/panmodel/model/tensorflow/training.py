@@ -1,10 +1,6 @@
-"""What TensorFlow 1 optimizers leave in a checkpoint: slot variables, powers of the betas, the global step.
+"""What a training run of TensorFlow 1 leaves in a checkpoint: slot variables, powers of the betas, rates, the step.
 
-An optimizer names its slots after the variable and itself: `conv/kernel/Adam`, `conv/kernel/Adam_1`. A tensor counts as
-a slot if it has such a name, and the variable so named is in the file with the same shape. Where an optimizer was made
-inside a name scope, the scope comes first: `train/conv/kernel/Adam`.
-
-Source: tensorflow/python/training/slot_creator.py and the optimizers beside it
+Source: tensorflow/python/training/{slot_creator,training_util,adam}.py and the optimizers beside them
 """
 
 from __future__ import annotations
@@ -14,36 +10,24 @@ import re
 from collections.abc import Mapping
 
 from panmodel.model.tensor import Tensor
+from panmodel.model.tensorflow.slots import KERAS, FoundSlot, find_slots, slot_names
 from panmodel.model.training import TrainingState
 
-#: Name that an optimizer gives its slots → kind of the optimizer, and its slots in the order that it makes them.
-_OPTIMIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Adam": ("adam", ("m", "v")),
-    "AdamW": ("adamw", ("m", "v")),
-    "AdaMax": ("adamax", ("m", "v")),
-    "Momentum": ("momentum", ("momentum",)),
-    "RMSProp": ("rmsprop", ("rms", "momentum")),
-    "Adagrad": ("adagrad", ("accumulator",)),
-    "ProximalAdagrad": ("proximal_adagrad", ("accumulator",)),
-    "AdagradDA": ("adagrad_da", ("gradient_accumulator", "gradient_squared_accumulator")),
-    "Adadelta": ("adadelta", ("accum", "accum_update")),
-    "Ftrl": ("ftrl", ("accum", "linear")),
-    # The Adam of BERT and its descendants, which makes its slots by hand
-    "adam_m": ("adam", ("m",)),
-    "adam_v": ("adam", ("v",)),
-}
-_CENTERED_RMSPROP = ("rms", "mg", "momentum")
-_SLOT = re.compile(rf"(?P<variable>.+)/(?P<optimizer>{'|'.join(_OPTIMIZERS)})(?:_(?P<number>[1-9]\d?))?")
 _BETAS = {"beta1_power": 0.9, "beta2_power": 0.999}  # Adam's own defaults
-
-#: A slot before it has its name: the optimizer's name for it, its number there, and the tensor.
-_Found = tuple[str, int, Tensor]
+#: Scalars of a training run by the end of their names: kinds of their elements, and what they are.
+_SCALAR = re.compile(
+    r"(?:.*/)?(?:(?P<step>global_step)|(?P<epoch>epoch)"
+    r"|(?P<rate>beta[12]_power|learning_rate|lr|loss_scale|current_loss_scale|good_steps|num_good_steps))(?:_\d+)?"
+)
+_KERAS_SCALAR = re.compile(
+    rf"(?:.*/)?(?:{KERAS})(?:_\d+)?/(?:(?P<step>iter)|(?P<rate>beta_1|beta_2|decay|learning_rate|momentum|rho|epsilon))"
+)
 
 
 def training_state(tensors: Mapping[str, Tensor]) -> TrainingState | None:
     """Find the state of a training run among the tensors of a checkpoint.
 
-    Reads nothing but scalars: the global step and the powers of the betas.
+    Reads nothing but scalars: the global step, the powers of the betas, rates.
 
     Args:
         tensors: Every tensor of the file.
@@ -54,74 +38,71 @@ def training_state(tensors: Mapping[str, Tensor]) -> TrainingState | None:
     Raises:
         CorruptError: A scalar that is read does not meet its checksum.
     """
-    found = _slots(tensors)
-    step = _scalar(tensors, "global_step", "iu")
-    if not found and step is None:
+    found: dict[str, list[FoundSlot]] = {}
+    for slot in find_slots(tensors):
+        found.setdefault(slot.variable, []).append(slot)
+    scalars = _Scalars(tensors)
+    if not found and not scalars.steps:
         return None
-    powers = {name: _scalar(tensors, name, "f") for name in _BETAS}
-    known = {name: value for name, value in powers.items() if value is not None}
-    kinds = {_OPTIMIZERS[optimizer][0]: None for slots in found.values() for optimizer, _, _ in slots}
+    kinds = dict.fromkeys(slot.kind for slots in found.values() for slot in slots if slot.kind)
+    named = {name for slots in found.values() for slot in slots for name in slot.names}
+    step = scalars.only(scalars.steps)
     return TrainingState(
-        step=int(step) if step is not None else _step_from_powers(known),
+        step=int(step) if step is not None else _step_from_powers(scalars.rates),
+        epoch=scalars.epoch,
         optimizer=" and ".join(kinds),
-        hyperparameters=known,
-        slots={variable: _named(slots) for variable, slots in found.items()},
-        names=_names(tensors, found),
+        hyperparameters=scalars.rates,
+        slots={variable: slot_names(slots) for variable, slots in found.items()},
+        names=frozenset(named | scalars.names),
     )
 
 
-def _names(tensors: Mapping[str, Tensor], found: Mapping[str, list[_Found]]) -> frozenset[str]:
-    """The tensors that belong to the training state: slots, powers and the step."""
-    slots = {id(tensor) for kinds in found.values() for _, _, tensor in kinds}
-    scalars = {*_BETAS, "global_step"}
-    return frozenset(n for n, tensor in tensors.items() if id(tensor) in slots or n.rpartition("/")[2] in scalars)
+class _Scalars:
+    """The counters and rates among the tensors.
 
+    Attributes:
+        names: What they are called.
+        steps: Every count of steps by its name.
+        rates: Every rate by the end of its name; where several have the same, those in scopes by their whole names.
+        epoch: The epoch, if there is one.
+    """
 
-def _slots(tensors: Mapping[str, Tensor]) -> dict[str, list[_Found]]:
-    """Variable → its slots."""
-    found: dict[str, list[_Found]] = {}
-    for name, tensor in tensors.items():
-        match = _SLOT.fullmatch(name)
-        variable = _variable(match["variable"], tensor, tensors) if match else None
-        if match and variable:
-            found.setdefault(variable, []).append((match["optimizer"], int(match["number"] or 0), tensor))
-    return found
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.names: set[str] = set()
+        self.steps: dict[str, float | int] = {}
+        self.rates: dict[str, float | int] = {}
+        self.epoch: int | None = None
+        for name, tensor in tensors.items():
+            match = _KERAS_SCALAR.fullmatch(name) or _SCALAR.fullmatch(name)
+            if match and tensor.size == 1 and tensor.dtype.kind in "fiu":
+                self._take(name, match.groupdict(), tensor)
 
+    def _take(self, name: str, what: Mapping[str, str | None], tensor: Tensor) -> None:
+        is_integer = tensor.dtype.is_integer
+        if not (what.get("rate") or is_integer):
+            return
+        value: float | int = tensor.numpy().reshape(()).item()
+        self.names.add(name)
+        if what.get("step"):
+            self.steps[name] = value
+        elif what.get("epoch"):
+            self.epoch = int(value)
+        else:
+            plain = name.rpartition("/")[2]
+            self.rates[name if plain in self.rates else plain] = value
 
-def _variable(name: str, slot: Tensor, tensors: Mapping[str, Tensor]) -> str | None:
-    """The variable that a slot belongs to: of that name, or of its end where the optimizer had a scope."""
-    while name:
-        if name in tensors and tensors[name].shape == slot.shape:
-            return name
-        name = name.partition("/")[2]
-    return None
-
-
-def _named(slots: list[_Found]) -> dict[str, Tensor]:
-    """The slots of one variable under their own names; those of a second optimizer of the same kind end in `_1`."""
-    named = {}
-    for optimizer, number, tensor in slots:
-        order = _OPTIMIZERS[optimizer][1]
-        if optimizer == "RMSProp" and any(other == optimizer and at == 2 for other, at, _ in slots):
-            order = _CENTERED_RMSPROP
-        round_, place = divmod(number, len(order))
-        named[order[place] + (f"_{round_}" if round_ else "")] = tensor
-    return named
-
-
-def _scalar(tensors: Mapping[str, Tensor], name: str, kinds: str) -> float | int | None:
-    """The value of the scalar of that name, perhaps in a scope; None if there is none, or more than one."""
-    named = [tensors[name]] if name in tensors else [t for key, t in tensors.items() if key.endswith("/" + name)]
-    if len(named) != 1 or named[0].size != 1 or named[0].dtype.kind not in kinds:
-        return None
-    value: float | int = named[0].numpy().reshape(()).item()
-    return value
+    @staticmethod
+    def only(found: Mapping[str, float | int]) -> float | int | None:
+        """The value without a scope, or else the only one."""
+        plain = found.get("global_step")
+        return plain if plain is not None else next(iter(found.values())) if len(found) == 1 else None
 
 
 def _step_from_powers(powers: Mapping[str, float]) -> int | None:
     """How many steps Adam has done, if both powers say the same for its default betas.
 
-    After t steps the powers are beta ** (t + 1). That of the first beta vanishes after a thousand steps.
+    After t steps the powers are beta ** (t + 1). That of the first beta vanishes after a thousand steps, and then it
+    cannot be confirmed that the betas are the defaults.
     """
     steps = []
     for name, beta in _BETAS.items():

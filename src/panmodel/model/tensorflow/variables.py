@@ -18,6 +18,7 @@ from panmodel.dtypes import STRING, DType
 from panmodel.errors import CorruptError, UnknownNameError, UsageError
 from panmodel.model.tensor import DeferredTensor, Tensor
 from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.partitioned import PartitionedTensor
 from panmodel.wire.tensorflow_messages import SaveSliceInfoDef
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ def _sliced(name: str, stored: Tensor, saved: SavedAs, where: str) -> Tensor:
     shape = tuple(length for _, length in parts)
     if shape == stored.shape:
         return stored
+    if isinstance(stored, PartitionedTensor):
+        return stored.section(name, tuple(start for start, _ in parts), shape)
     index = tuple(slice(start, start + length) for start, length in parts)
 
     def load() -> np.ndarray:
