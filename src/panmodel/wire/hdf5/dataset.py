@@ -45,8 +45,8 @@ class Dataset:
         name: Its path from the root.
         address: Where its header is: two names of one dataset have the same.
         datatype: What one element is, as the file says.
-        shape: Extent of each dimension, those of an array type at the end; () for a scalar.
-        null: It has a type and no elements at all (a null dataspace).
+        shape: Extent of each dimension, those of an array type at the end; () for a scalar, (0,) if `null`.
+        null: It has a type, and neither shape nor elements (a null dataspace).
 
     Raises:
         CorruptError: The header contradicts the format.
@@ -59,8 +59,9 @@ class Dataset:
         limits = self._file.limits
         self.datatype: Datatype = read_datatype(self._message(Kind.DATATYPE), limits)
         self._space = read_dataspace(self._message(Kind.DATASPACE), limits)
-        self.shape: tuple[int, ...] = (*self._space.shape, *self.datatype.dims)
         self.null = self._space.null
+        self._extents = (0,) if self.null else self._space.shape
+        self.shape: tuple[int, ...] = (*self._extents, *self.datatype.dims)
         if math.prod(extent for extent in self.shape if extent) * self.datatype.size >= 1 << 63:
             raise LimitError(f"dataset {name!r} of shape {self.shape} is too large", where=self._where)
 
@@ -225,7 +226,7 @@ class Dataset:
             data[position : position + len(piece)] = piece
             position += len(piece)
         try:
-            return decode(self._file, self._heap, self.datatype, data, self._space.shape)
+            return decode(self._file, self._heap, self.datatype, data, self._extents)
         except CorruptError as error:
             raise CorruptError(f"dataset {self.name!r}: {error.message}", where=error.where) from None
 

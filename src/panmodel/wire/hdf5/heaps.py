@@ -73,7 +73,7 @@ class GlobalHeap:
 
     def _read_collection(self, address: int) -> dict[int, tuple[int, int]]:
         file = self._file
-        head_size = 8 + file.length_size
+        head_size = _aligned(8 + file.length_size)
         # a collection belongs to no object but itself
         visit = Visit(file, address)
         head = visit.read(address, head_size, "a global heap collection")
@@ -90,14 +90,21 @@ class GlobalHeap:
 def _objects(body: Cursor, begin: int) -> dict[int, tuple[int, int]]:
     """Place and size of each object of a collection by its number."""
     found: dict[int, tuple[int, int]] = {}
-    while body.left >= 8 + body.length_size:
-        index = body.u16()
-        body.skip(6)  # reference count, which nobody keeps
-        size = body.length()
+    head_size = _aligned(8 + body.length_size)
+    while body.left >= head_size:
+        head = body.part(head_size)
+        index = head.u16()
+        head.skip(6)  # reference count, which nobody keeps
+        size = head.length()
         if index == 0:  # the rest is free
             break
         if size > body.left:
             body.fail(f"has object {index} of {size} bytes, {body.left} are left")
         found[index] = (begin + body.position, size)
-        body.skip(min(size + -size % 8, body.left))
+        body.skip(min(_aligned(size), body.left))
     return found
+
+
+def _aligned(nbytes: int) -> int:
+    """Sizes in a global heap are multiples of 8."""
+    return nbytes + -nbytes % 8
