@@ -1,0 +1,86 @@
+"""Keras 3's .keras: a zip archive of the configuration in JSON and the weights in HDF5.
+
+Source: keras/src/saving/saving_lib.py (3.15), https://keras.io/guides/serialization_and_saving/.
+"""
+
+from __future__ import annotations
+
+from panmodel.errors import CorruptError, MissingFileError, PanmodelError, UnsupportedError
+from panmodel.io.source import Location, MemorySource, PartSource, Source
+from panmodel.limits import DEFAULT
+from panmodel.model.format import Format, Holds
+from panmodel.model.keras.opening import model_of
+from panmodel.model.model import Model
+from panmodel.wire.hdf5 import read_file
+from panmodel.wire.zip import Archive, first_name, is_zip
+
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_DOCUMENTS = (_METADATA, _CONFIG)
+#: Weights that are deflated, which Keras does not do, are held in memory.
+_MOST_INFLATED = 1 << 30
+
+
+def sniff(location: Location) -> bool:
+    """Whether it is a zip archive with the configuration of a model. Of a damaged archive the first member tells."""
+    if not is_zip(location.head(4)):
+        return False
+    source = location.open()
+    try:
+        members = Archive(source).members
+    except PanmodelError:
+        return first_name(source) in _DOCUMENTS
+    return _CONFIG in members and (_METADATA in members or _WEIGHTS in members)
+
+
+def read(location: Location) -> Model:
+    """Open an archive; of the weights only what describes them is read.
+
+    Raises:
+        CorruptError: The archive, a text in it or the weights contradict themselves.
+        MissingFileError: There are no weights in it.
+        UnsupportedError: The weights are not in one HDF5 file.
+    """
+    archive, where = Archive(location.open()), str(location)
+    documents = {name: _text(archive, name, where) for name in _DOCUMENTS if name in archive.members}
+    model = model_of(
+        FORMAT.name,
+        read_file(_weights(archive, where)),
+        where,
+        documents=documents,
+        checksum=lambda: archive.standing(_WEIGHTS),
+    )
+    model.metadata = {"framework": "keras", **model.metadata}
+    return model
+
+
+def _text(archive: Archive, name: str, where: str) -> str:
+    data = archive.read(name, limit=DEFAULT.text_bytes)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorruptError(f"{name} is not UTF-8: {error}", where=where) from None
+
+
+def _weights(archive: Archive, where: str) -> Source:
+    if _WEIGHTS not in archive.members:
+        others = [name for name in archive.members if name.startswith("model.weights.")]
+        if others:
+            hint = "save the model with weights in one HDF5 file"
+            raise UnsupportedError(f"has its weights in {', '.join(others)[:200]}", where=where, hint=hint)
+        raise MissingFileError(f"has no {_WEIGHTS} in it", where=where)
+    extent = archive.extent(_WEIGHTS)
+    label = f"{where}: {_WEIGHTS}"
+    if extent is not None:
+        return PartSource(extent, label)
+    return MemorySource(archive.read(_WEIGHTS, limit=_MOST_INFLATED), label)
+
+
+FORMAT = Format(
+    name="keras_archive",
+    summary="Keras 3 model archives (.keras), of which the weights are read",
+    extensions=(".keras",),
+    spec="https://keras.io/guides/serialization_and_saving/",
+    holds=Holds.WEIGHTS | Holds.TRAINING | Holds.METADATA,
+    sniff=sniff,
+    read=read,
+)

@@ -1,0 +1,218 @@
+"""From tensors and their arrangement to the groups of an HDF5 file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from panmodel.errors import UnsupportedError
+from panmodel.limits import DEFAULT
+from panmodel.model.keras.names import names_of, relative
+from panmodel.model.keras.reading import LAYER_NAMES, NAMES, WEIGHT_NAMES
+from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, join
+from panmodel.model.tensor import Tensor
+from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name
+
+#: What an object header takes of one attribute: longer lists are split over several, as Keras does.
+_HEADER_LIMIT = 64_512
+#: A file without a version is taken for one of Keras 1, whose weights newer versions transpose.
+_VERSION = "3.0.0"
+_LONGEST_NAME = 1024  # of a path that is made from a tensor's name
+
+
+def arranged(tensors: Mapping[str, Tensor]) -> LayerGroups:
+    """Layers for tensors that have none: "block/conv" for "block/conv/kernel:0", "fc" for "fc.weight".
+
+    A name that cannot be a path, or is in the way of another, gets a path of its own; `file_of` says which it is.
+    """
+    structure = LayerGroups(Layout.LAYERS, "", {"": GroupRecord({"keras_version": _VERSION}, layers=[])})
+    _add_layers(structure, tensors)
+    return structure
+
+
+def file_of(tensors: Mapping[str, Tensor], structure: LayerGroups) -> NewGroup:
+    """The root group of a file with these tensors.
+
+    Args:
+        tensors: All tensors by name; those that the structure does not know get layers of their own.
+        structure: Where they go.
+    """
+    structure = _complete(tensors, structure)
+    root, groups = _groups(structure)
+    made: dict[int, NewDataset] = {}
+    paths: dict[str, str] = {}
+    for key, place in structure.places.items():
+        tensor = tensors[key]
+        dataset = made.setdefault(id(tensor), NewDataset(tensor))
+        _put(root, place.split("/"), dataset)
+        paths[place] = key
+    for path, record in structure.groups.items():
+        groups[path].attributes.update(_attributes(record))
+    _say_names(root, structure, paths)
+    return root
+
+
+def _complete(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGroups:
+    """The structure with a place for every tensor, each path one that a file can have."""
+    groups = {
+        path: GroupRecord(record.attributes, record.layers and list(record.layers), record.weights)
+        for path, record in structure.groups.items()
+        if not path or _is_path(path)
+    }
+    base = structure.base if structure.base in groups else ""
+    result = LayerGroups(structure.layout, base, groups, {}, structure.documents)
+    result.groups.setdefault("", GroupRecord())
+    taken = _Taken(result.groups)
+    for key, place in structure.places.items():
+        if key in tensors and taken.add(place):
+            result.places[key] = place
+    for path, record in result.groups.items():
+        if record.weights is not None:
+            record.weights = [
+                (name, key) for name, key in record.weights if relative(path, name) == result.places.get(key)
+            ]
+    _add_layers(result, {key: tensor for key, tensor in tensors.items() if key not in result.places}, taken)
+    return result
+
+
+def _add_layers(structure: LayerGroups, tensors: Mapping[str, Tensor], taken: _Taken | None = None) -> None:
+    taken = taken or _Taken(structure.groups)
+    number = 0
+    for key in tensors:
+        layer, place = _layer_of(structure, key)
+        name = key
+        while not taken.add(place):
+            name = f"tensor_{number}"
+            layer, place = _layer_of(structure, name)
+            number += 1
+        structure.places[key] = place
+        if structure.layout is not Layout.LAYERS:
+            continue
+        group = join(structure.base, layer)
+        for path in _parents(group):
+            structure.groups.setdefault(path, GroupRecord())
+        record, base = structure.groups[group], structure.groups[structure.base]
+        if record.weights is None:
+            record.weights = []
+            base.layers = [] if base.layers is None else base.layers
+            base.layers.append(layer)
+        record.weights.append((name, key))
+
+
+def _layer_of(structure: LayerGroups, name: str) -> tuple[str, str]:
+    """The layer of a tensor of this name, and the path of its dataset."""
+    if structure.layout is not Layout.LAYERS:
+        return "", name
+    layer = name.rpartition("/")[0] or name.rpartition(".")[0] or name
+    return layer, join(structure.base, f"{layer}/{name}")
+
+
+class _Taken:
+    """The paths of a file: a dataset is no group, and there is one of a name."""
+
+    def __init__(self, groups: Mapping[str, GroupRecord]) -> None:
+        self._groups = {parent for path in groups for parent in _parents(path)}
+        self._datasets: set[str] = set()
+
+    def add(self, place: str) -> bool:
+        """Take a path for a dataset; False if that cannot be."""
+        if not _is_path(place) or place in self._groups or place in self._datasets:
+            return False
+        parents = list(_parents(place.rpartition("/")[0]))
+        if not self._datasets.isdisjoint(parents):
+            return False
+        self._datasets.add(place)
+        self._groups.update(parents)
+        return True
+
+
+def _parents(path: str) -> Iterator[str]:
+    """A group's path and those of the groups that it is in, the root first."""
+    yield ""
+    for place, letter in enumerate(path):
+        if letter == "/":
+            yield path[:place]
+    if path:
+        yield path
+
+
+def _is_path(path: str) -> bool:
+    parts = path.split("/")
+    return len(path) <= _LONGEST_NAME and len(parts) < DEFAULT.nesting and all(map(is_link_name, parts))
+
+
+def _groups(structure: LayerGroups) -> tuple[NewGroup, dict[str, NewGroup]]:
+    root = NewGroup()
+    made = {"": root}
+    for path in structure.groups:
+        parent = root
+        for step in list(_parents(path))[1:]:
+            if step not in made:
+                made[step] = NewGroup()
+                parent.members[step.rpartition("/")[2]] = made[step]
+            parent = made[step]
+    return root, made
+
+
+def _put(root: NewGroup, parts: list[str], dataset: NewDataset) -> None:
+    group = root
+    for part in parts[:-1]:
+        inner = group.members.setdefault(part, NewGroup())
+        assert isinstance(inner, NewGroup)
+        group = inner
+    group.members[parts[-1]] = dataset
+
+
+def _attributes(record: GroupRecord) -> dict[str, object]:
+    import numpy as np
+
+    attributes: dict[str, object] = {}
+    for name, value in record.attributes.items():
+        if isinstance(value, str):
+            attributes[name] = _encoded(value)
+        elif isinstance(value, list):
+            attributes[name] = np.array([_encoded(text) for text in value] or np.zeros(0, "S1"))
+        else:
+            attributes[name] = _array(value) if isinstance(value, dict) else value
+    if record.layers is not None:
+        attributes.update(_split(LAYER_NAMES, record.layers))
+    if record.weights is not None:
+        attributes.update(_split(WEIGHT_NAMES, [name for name, _ in record.weights]))
+    return attributes
+
+
+def _encoded(text: str) -> bytes:
+    """Text as the bytes that Keras writes: versions before 2.4 cannot read any other."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _array(plain: dict[str, Any]) -> object:
+    import numpy as np
+
+    try:
+        return np.array(plain["values"], plain["dtype"]).reshape(plain["shape"])
+    except (TypeError, ValueError, OverflowError):
+        message = f"an attribute cannot be {str(plain['dtype'])[:80]} of shape {plain['shape'][:32]}"
+        raise UnsupportedError(message) from None
+
+
+def _split(name: str, texts: list[str]) -> dict[str, object]:
+    """A list of texts as an attribute, or as several with numbers where it is too long for one."""
+    import numpy as np
+
+    array = np.array([_encoded(text) for text in texts] or np.zeros(0, "S1"))
+    pieces = 1
+    while any(part.nbytes > _HEADER_LIMIT for part in np.array_split(array, pieces)) and pieces < len(texts):
+        pieces += 1
+    if pieces == 1:
+        return {name: array}
+    return {f"{name}{number}": part for number, part in enumerate(np.array_split(array, pieces))}
+
+
+def _say_names(root: NewGroup, structure: LayerGroups, paths: Mapping[str, str]) -> None:
+    """Write down the name of each tensor that its path does not tell."""
+    told = names_of(structure, paths)
+    other = {path: key for path, key in paths.items() if told[path] != key}
+    if other:
+        root.attributes[NAMES] = json.dumps(other, separators=(",", ":"))

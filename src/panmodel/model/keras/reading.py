@@ -1,0 +1,227 @@
+"""From the groups of an HDF5 file to named tensors and their arrangement."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.limits import DEFAULT
+from panmodel.model.keras.names import listing, names_of, relative
+from panmodel.model.keras.structure import (
+    GroupRecord,
+    LayerGroups,
+    Layout,
+    is_plain,
+    join,
+)
+from panmodel.model.keras.tensor import DatasetTensor, element_type
+from panmodel.model.tensor import Checksum, Tensor
+from panmodel.wire.hdf5 import Dataset, Group
+from panmodel.wire.hdf5.writing_datatypes import DTYPE_ATTRIBUTE
+
+LAYER_NAMES, WEIGHT_NAMES = "layer_names", "weight_names"
+#: The root's attribute in files of panmodel: path of a dataset → name of the tensor, where the path does not tell.
+NAMES = "panmodel.names"
+_MODEL_WEIGHTS = "model_weights"
+_VARIABLE = re.compile(r"(.+/)?vars/\d+")
+_MOST_VALUES = 4096  # of an array in an attribute
+
+
+@dataclass
+class Contents:
+    """What a file holds.
+
+    Attributes:
+        tensors: Every tensor by the name that users see, in the order of layers and weights.
+        structure: Where they are.
+        skipped: Paths of datasets whose elements are nothing that a tensor can have.
+        dropped: Attributes that are neither text nor numbers, each as path and name.
+    """
+
+    tensors: dict[str, Tensor]
+    structure: LayerGroups
+    skipped: list[str]
+    dropped: list[str]
+
+
+def read_contents(root: Group, where: str, *, checksum: Callable[[], Checksum] | None = None) -> Contents:
+    """Find the tensors of a file, under the names that `names_of` gives them.
+
+    Args:
+        root: The root group.
+        where: The file, for messages.
+        checksum: Makes what the file is held against.
+
+    Raises:
+        CorruptError: Lists of layers and weights name what is not there.
+        LimitError: There are more groups or tensors than any model has.
+    """
+    found = _walk(root, where)
+    structure = _structure(found)
+    dropped = [path for group, item in found.groups.items() for path in _attributes(group, item, structure)]
+    for path, dataset in found.datasets.items():
+        dropped += [join(path, name) for name in dataset.attributes if name != DTYPE_ATTRIBUTE]
+    kinds = {path: element_type(dataset) for path, dataset in found.datasets.items()}
+    names = _names(structure, found, where)
+    made: dict[int, DatasetTensor] = {}
+    tensors: dict[str, Tensor] = {}
+    for path, name in names.items():
+        dataset, dtype = found.datasets[path], kinds[path]
+        if dtype is None or dataset.null:
+            continue
+        if dataset.address not in made:
+            made[dataset.address] = DatasetTensor(dataset, name, dtype, checksum)
+        tensors[name] = made[dataset.address]
+        structure.places[name] = path
+    for record in structure.groups.values():
+        if record.weights is not None:  # listed by paths until now
+            record.weights = [(name, names[path]) for name, path in record.weights if names[path] in tensors]
+    skipped = [path for path, name in names.items() if name not in tensors]
+    return Contents(tensors, structure, skipped, dropped)
+
+
+@dataclass
+class _Found:
+    groups: dict[str, Group] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+
+
+def _walk(root: Group, where: str) -> _Found:
+    """All groups and datasets by their paths, numbers in the order of their value."""
+    found, seen = _Found(), set[int]()
+    pending: list[tuple[str, Group]] = [("", root)]
+    while pending:
+        path, group = pending.pop()
+        if group.address in seen:
+            continue  # a group under two names, or within itself
+        seen.add(group.address)
+        if path.count("/") >= DEFAULT.nesting or len(seen) + len(found.datasets) > DEFAULT.tensors:
+            raise LimitError("has more groups or tensors than any model, or deeper ones", where=where)
+        found.groups[path] = group
+        inner = []
+        for name in sorted(group.members, key=_natural):
+            member = group.members[name]
+            if isinstance(member, Dataset):
+                found.datasets[join(path, name)] = member
+            elif isinstance(member, Group):
+                inner.append((join(path, name), member))
+        pending.extend(reversed(inner))
+    return found
+
+
+def _natural(name: str) -> list[Any]:
+    """A key that puts dense_10 after dense_9: text and numbers in turn."""
+    parts: list[Any] = re.split(r"(\d+)", name)
+    for place in range(1, len(parts), 2):
+        digits = parts[place].lstrip("0")
+        parts[place] = (len(digits), digits, parts[place])
+    return parts
+
+
+def _structure(found: _Found) -> LayerGroups:
+    for base in (_MODEL_WEIGHTS, ""):
+        if base in found.groups and _listed(found.groups[base].attributes, LAYER_NAMES) is not None:
+            return LayerGroups(Layout.LAYERS, base)
+    if any(_VARIABLE.fullmatch(path) for path in found.datasets):
+        return LayerGroups(Layout.VARIABLES)
+    return LayerGroups(Layout.PATHS)
+
+
+def _listed(attributes: Mapping[str, object], name: str) -> list[str] | None:
+    """A list of texts in one attribute, or in several with numbers, since one takes 64 kB; None if there is none."""
+    if name in attributes:
+        return _as_texts(attributes[name])
+    parts: list[str] = []
+    number = 0
+    while f"{name}{number}" in attributes:
+        parts += _as_texts(attributes[f"{name}{number}"]) or []
+        number += 1
+    return parts if number else None
+
+
+def _as_texts(value: object) -> list[str] | None:
+    """A list of texts; an empty array of numbers is what a list of none becomes in some versions of Keras."""
+    import numpy as np
+
+    array = np.asarray(value)
+    if not array.size:
+        return []
+    items = array.reshape(-1).tolist()
+    if array.dtype.kind not in "OSU" or not all(isinstance(item, str | bytes) for item in items):
+        return None
+    return [item.decode("utf-8", "surrogateescape") if isinstance(item, bytes) else item for item in items]
+
+
+def _attributes(path: str, group: Group, structure: LayerGroups) -> Iterator[str]:
+    """Note what a group has; yields the attributes that cannot be kept."""
+    record = structure.groups.setdefault(path, GroupRecord())
+    special: list[str] = [NAMES] if not path else []
+    if structure.layout is Layout.LAYERS:
+        if path == structure.base:
+            record.layers = _listed(group.attributes, LAYER_NAMES)
+            special.append(LAYER_NAMES)
+        weights = _listed(group.attributes, WEIGHT_NAMES)
+        if weights is not None:
+            record.weights = [(name, relative(path, name)) for name in weights]
+            special.append(WEIGHT_NAMES)
+    for name in group.attributes:
+        if name.rstrip("0123456789") in special:
+            continue
+        try:
+            value = _plain(group.attributes[name])
+        except UnsupportedError:
+            value = None
+        if value is None:
+            yield join(path, name)
+        else:
+            record.attributes[name] = value
+
+
+def _plain(value: object) -> Any:
+    """An attribute as `GroupRecord.attributes` has it; None if it cannot be there."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "OSU":
+            return _as_texts(value)
+        if value.dtype.kind not in "biuf" or value.size > _MOST_VALUES:
+            return None
+        return {"dtype": value.dtype.name, "shape": list(value.shape), "values": value.reshape(-1).tolist()}
+    return value if is_plain(value) else None
+
+
+def _names(structure: LayerGroups, found: _Found, where: str) -> dict[str, str]:
+    """Path of each dataset → name of its tensor, in the order of the tensors."""
+    layers = structure.groups[structure.base].layers or ()
+    if missing := next((name for name in layers if relative(structure.base, name) not in found.groups), None):
+        raise CorruptError(f"lists the layer {missing[:200]!r}, which is not there", where=where)
+    for group, name in listing(structure):
+        if relative(group, name) not in found.datasets:
+            raise CorruptError(f"the group {group[:200]!r} lists {name[:200]!r}, which is not there", where=where)
+    names = names_of(structure, found.datasets)
+    names.update(_own_names(found, names, where))
+    if len(set(names.values())) != len(names):
+        double = next(name for name, count in Counter(names.values()).items() if count > 1)
+        raise CorruptError(f"two tensors are called {double[:200]!r}", where=where)
+    return names
+
+
+def _own_names(found: _Found, names: Mapping[str, str], where: str) -> dict[str, str]:
+    """What `NAMES` says."""
+    text = found.groups[""].attributes.get(NAMES)
+    if text is None:
+        return {}
+    try:
+        plain = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict) or not all(isinstance(name, str) and path in names for path, name in plain.items()):
+        raise CorruptError(f"{NAMES} is no list of the names of tensors", where=where)
+    return plain

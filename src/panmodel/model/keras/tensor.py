@@ -1,0 +1,73 @@
+"""Tensors whose elements are a dataset of an HDF5 file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from panmodel.dtypes import ALL, STRING, DType
+from panmodel.errors import CorruptError
+from panmodel.io.source import CHUNK, Extent
+from panmodel.model.tensor import Checksum, Tensor
+from panmodel.wire.hdf5 import Dataset
+from panmodel.wire.hdf5.datatype import Class
+from panmodel.wire.hdf5.writing_datatypes import DTYPE_ATTRIBUTE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class DatasetTensor(Tensor):
+    """A dataset as a tensor.
+
+    Args:
+        dataset: The dataset.
+        name: Its name.
+        dtype: What its elements are: `element_type` of the dataset.
+        checksum: Makes what the file that the dataset is in is held against. A single number is not: to verify it would
+            be to read all of that file, and whoever reads the other tensors does so.
+    """
+
+    def __init__(
+        self, dataset: Dataset, name: str, dtype: DType, checksum: Callable[[], Checksum] | None = None
+    ) -> None:
+        self.name, self.dtype, self.shape = name, dtype, dataset.shape
+        self._dataset, self._checksum = dataset, checksum if self.size > 1 else None
+
+    @property
+    def extent(self) -> Extent | None:  # type: ignore[override]
+        """See `Tensor`."""
+        return self._dataset.extent if self.dtype.bits >= 8 else None
+
+    def numpy(self) -> np.ndarray:
+        """See `Tensor.numpy`."""
+        self._verify()
+        array = self._dataset.numpy()
+        if self.dtype is STRING or array.dtype == self.dtype.numpy:
+            return array
+        return array.reshape(-1).view(self.dtype.numpy).reshape(self.shape)
+
+    def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
+        """See `Tensor.chunks`."""
+        if self.dtype.bits < 8:
+            yield from super().chunks(nbytes)
+            return
+        self._verify()
+        yield from self._dataset.chunks(nbytes)
+
+    def _verify(self) -> None:
+        if self._checksum is not None and (said := self._checksum().verify()):
+            hint = "the stored bytes are damaged: fetch the file again"
+            raise CorruptError(f"tensor {self.name!r} is in a file that does not meet its checksum: {said}", hint=hint)
+
+
+def element_type(dataset: Dataset) -> DType | None:
+    """What the elements of a dataset are; None if they are nothing that a tensor can have."""
+    said = dataset.attributes.get(DTYPE_ATTRIBUTE)
+    named = ALL.get(said) if isinstance(said, str) else None
+    stored = dataset.dtype
+    if named is None or not named.bits or named.itemsize != dataset.datatype.size:
+        return stored
+    if stored is None:
+        return named if dataset.datatype.kind is Class.OPAQUE else None
+    return named if stored.numpy == named.numpy else stored
