@@ -9,7 +9,8 @@ from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import FileSource
 from panmodel.limits import Limits
 from panmodel.wire.pickle import Global
-from panmodel.wire.torch_zip import find_root, load
+from panmodel.wire.torch_container import load
+from panmodel.wire.torch_zip import find_root
 
 
 def packed(path: Path, **members: bytes) -> FileSource:

@@ -5,76 +5,50 @@
     <root>/byteorder    "little" or "big"; little where it is missing
     <root>/version      of the container, 3
 
-Source: torch/serialization.py (`_save`, `_load`), torch/_utils.py (the rebuild functions) and
-caffe2/serialize/inline_container.cc.
+Source: torch/serialization.py (`_save`, `_load`) and caffe2/serialize/inline_container.cc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, UnsupportedError
-from panmodel.io.source import Source
-from panmodel.limits import DEFAULT, Limits
-from panmodel.wire.pickle import Global, Machine, describe
-from panmodel.wire.torch_records import UNTYPED_STORAGES, StorageRecord, allow_list
+from panmodel.errors import CorruptError
+from panmodel.wire.torch_records import StorageBytes, StorageRecord
+from panmodel.wire.torch_unpickling import Loaded, Unpickling, storage_identity
 from panmodel.wire.zip import Archive
 
 _SMALL = 4096  # bytes: the version, byteorder and such
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a torch zip file holds.
-
-    Attributes:
-        archive: The archive.
-        root: The folder that everything lies in.
-        value: The pickled value; tensors are `TensorRecord`s.
-        unknown: Names in the pickle that are none of a state dict, with the position of their first mention.
-        called: Those of them that unpickling would call as functions, not only make objects of.
-        big_endian: Storages are big-endian.
-        version: Of the container.
-    """
-
-    archive: Archive
-    root: str
-    value: object
-    unknown: Mapping[Global, int]
-    called: frozenset[Global]
-    big_endian: bool
-    version: str
-
-
-def load(source: Source, *, limits: Limits = DEFAULT) -> Loaded:
+def load_zip(unpickling: Unpickling) -> Loaded:
     """Open a torch zip file. Storages are not read.
 
     Raises:
         CorruptError: The archive or the pickle is broken, or a tensor lies outside its storage.
         UnsupportedError: A storage of a kind that is not read.
     """
+    source, limits = unpickling.source, unpickling.limits
     archive = Archive(source, zero_crc_is_absent=True, limits=limits)
     root = find_root(archive.members)
     if root is None:
         raise CorruptError("the archive has no data.pkl", where=source.name)
-    where = f"{source.name}, {root}/data.pkl"
-    data = archive.read(f"{root}/data.pkl", limit=limits.pickle_bytes)
-    known = allow_list(where, len(data), limits)
-    storages: dict[str, StorageRecord] = {}
-    persistent = partial(_storage, archive, root, storages)
-    machine = Machine(data, where=where, known=known, persistent=persistent, limits=limits)
-    value = machine.run()
-    if machine.position != len(data):
-        raise CorruptError(f"{len(data) - machine.position} bytes follow the pickle", where=where)
-    unknown = {name: position for name, position in machine.globals.items() if name not in known}
     order = _record(archive, f"{root}/byteorder") or "little"
     if order not in ("little", "big"):
         raise CorruptError(f"byteorder is {order[:20]!r}, neither little nor big", where=source.name)
-    version = _record(archive, f"{root}/version") or _record(archive, f"{root}/.data/version")
-    return Loaded(archive, root, value, unknown, frozenset(machine.called) & unknown.keys(), order == "big", version)
+    where = f"{source.name}, {root}/data.pkl"
+    data = archive.read(f"{root}/data.pkl", limit=limits.pickle_bytes)
+    value = unpickling.run_whole(data, where, _Storages(archive, root, where, order == "big").storage)
+    return unpickling.finished(
+        "zip",
+        value,
+        big_endian=order == "big",
+        version=_record(archive, f"{root}/version") or _record(archive, f"{root}/.data/version"),
+        serialization_id=_record(archive, f"{root}/.data/serialization_id"),
+        archive=archive,
+        root=root,
+    )
 
 
 def find_root(names: Iterable[str]) -> str | None:
@@ -87,25 +61,31 @@ def _record(archive: Archive, name: str) -> str:
     return archive.read(name, limit=_SMALL).decode("ascii", "replace").strip() if name in archive.members else ""
 
 
-def _storage(archive: Archive, root: str, storages: dict[str, StorageRecord], identity: object) -> StorageRecord:
-    """The storage of a persistent id ("storage", type, key, location, numel)."""
-    where = f"{archive.source.name}, {root}/data.pkl"
-    if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
-        raise CorruptError(f"persistent id {describe(identity)} is no storage", where=where)
-    _, kind, key, location, count = identity
-    if not isinstance(kind, Global) or not isinstance(key, str) or not isinstance(location, str):
-        raise CorruptError(f"storage {describe(key)} is described by values of other types", where=where)
-    dtype = dtypes.UINT8 if kind in UNTYPED_STORAGES else dtypes.BY_TORCH_STORAGE.get(kind.name)
-    if dtype is None or (kind.module != "torch" and kind not in UNTYPED_STORAGES):
-        raise UnsupportedError(f"storage {key[:80]!r} is a {describe(kind)}, which is not read", where=where)
-    if type(count) is not int:
-        raise CorruptError(f"storage {key[:80]!r} has {describe(count)} as number of elements", where=where)
-    name = f"{root}/data/{key}"
-    if name not in archive.members:
-        raise CorruptError(f"storage {key[:80]!r} is not in the archive", where=where)
-    nbytes = archive.members[name].size
-    if count * dtype.itemsize != nbytes:
-        message = f"storage {key[:80]!r} has {nbytes} bytes, {describe(count)} {dtype} elements are expected"
-        raise CorruptError(message, where=where)
-    untyped = None if kind in UNTYPED_STORAGES else dtype
-    return storages.setdefault(f"{key}/{dtype}", StorageRecord(key, name, untyped, location, nbytes))
+@dataclass
+class _Storages:
+    """The storages that a pickle names by persistent ids."""
+
+    archive: Archive
+    root: str
+    where: str
+    big_endian: bool
+    made: dict[object, StorageRecord] = field(default_factory=dict)
+    contents: dict[str, StorageBytes] = field(default_factory=dict)
+
+    def storage(self, identity: object) -> StorageRecord:
+        """The storage of a persistent id ("storage", type, key, location, numel)."""
+        found = storage_identity(identity, self.where)
+        name = f"{self.root}/data/{found.key}"
+        if name not in self.archive.members:
+            raise CorruptError(f"storage {found.key[:80]!r} is not in the archive", where=self.where)
+        nbytes = self.archive.members[name].size
+        if found.nbytes != nbytes:
+            expected = f"{found.count} {found.dtype or dtypes.UINT8} elements are expected"
+            raise CorruptError(f"storage {found.key[:80]!r} has {nbytes} bytes, {expected}", where=self.where)
+        content = self.contents.get(found.key)
+        if content is None:
+            extent = self.archive.extent(name)
+            content = StorageBytes(nbytes, extent, self.big_endian, self.archive, name)
+            self.contents[found.key] = content
+        record = StorageRecord(found.key, found.dtype, found.location, nbytes, content)
+        return self.made.setdefault((found.key, found.dtype), record)

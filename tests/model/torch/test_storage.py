@@ -16,7 +16,7 @@ from panmodel.io.source import MemorySource
 from panmodel.limits import Limits
 from panmodel.model.tensor import StoredTensor
 from panmodel.model.torch.storage import from_record
-from panmodel.wire.torch_records import StorageRecord, TensorRecord
+from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
 from panmodel.wire.zip import Archive
 
 
@@ -28,10 +28,11 @@ def stored(array: np.ndarray, method: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def view(data, dtype, count, offset, shape, strides, *, big_endian=False, limits=None, **bits):
-    storage = StorageRecord("0", "a/data/0", dtype, "cpu", count * dtype.itemsize)
-    record = TensorRecord(storage, dtype, offset, shape, strides, **bits)
     archive = Archive(MemorySource(data, "a.pt"))
-    return from_record("w", record, archive, big_endian=big_endian, limits=limits or Limits())
+    nbytes = dtype.nbytes(count)
+    content = StorageBytes(nbytes, archive.extent("a/data/0"), big_endian, archive, "a/data/0")
+    record = TensorRecord(StorageRecord("0", dtype, "cpu", nbytes, content), dtype, offset, shape, strides, **bits)
+    return from_record("w", record, limits=limits or Limits())
 
 
 ELEMENTS = np.arange(1, 25, dtype=np.float32)

@@ -1,81 +1,98 @@
-"""The tensors of pickled PyTorch files: views of storages that are members of an archive."""
+"""The tensors of pickled PyTorch files: views of storages, wherever the bytes of those lie."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from panmodel.errors import CorruptError, LimitError
+from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT, Limits
-from panmodel.model.tensor import DeferredTensor, StoredTensor, Tensor
-from panmodel.wire.torch_records import TensorRecord
-from panmodel.wire.zip import Archive
+from panmodel.model.tensor import ArrayTensor, DeferredTensor, StoredTensor, Tensor, unpack
+from panmodel.wire.torch_records import ArrayRecord, MetaRecord, TensorRecord
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def from_record(
-    name: str, record: TensorRecord, archive: Archive, *, big_endian: bool = False, limits: Limits = DEFAULT
-) -> Tensor:
+def from_record(name: str, record: TensorRecord, *, limits: Limits = DEFAULT) -> Tensor:
     """The lazy tensor of a view that a pickle describes.
 
     Args:
         name: What the tensor is called.
         record: The view; it lies inside its storage.
-        archive: Where the storage is a member.
-        big_endian: The storage's elements are big-endian.
         limits: Caps on what a view with repeated elements may expand to.
 
     Returns:
         A `StoredTensor` if the elements lie in one row, else one that is put in order when it is read. Either
-        verifies the CRC-32 of its storage on reading.
+        verifies the checksum of its storage on reading, if the container has one. Of a quantized type, the elements
+        are the stored integers.
     """
-    width, storage = record.dtype.itemsize, record.storage
-    extent = archive.extent(storage.member)
-    if record.is_contiguous and extent is not None and not (record.conjugated or record.negated):
-        begin, nbytes = (record.offset * width if record.span else 0), record.span * width
-        part = Extent(extent.source, extent.offset + begin, nbytes)
-        checksum = archive.running if nbytes == extent.nbytes else archive.standing
-        proof = partial(checksum, storage.member)
-        return StoredTensor(name, record.dtype, record.shape, part, checksum=proof, big_endian=big_endian)
-    load = partial(_gathered, name, record, archive, big_endian)
-    tensor = DeferredTensor(name, record.dtype, record.shape, load)
-    if tensor.nbytes > max(storage.nbytes * limits.member_ratio, limits.block_bytes):
-        message = f"tensor {name!r} repeats the {storage.nbytes} bytes of its storage up to {tensor.nbytes}"
-        raise LimitError(message, where=archive.source.name)
+    content, bits = record.storage.content, record.dtype.bits
+    first = 8 * record.storage.begin + (record.offset * bits if record.span else 0)
+    is_plain = record.is_contiguous and first % 8 == 0 and not (record.conjugated or record.negated)
+    if is_plain and content.extent is not None:
+        part = Extent(content.extent.source, content.extent.offset + first // 8, record.dtype.nbytes(record.span))
+        proof = content.checksum(whole=part.nbytes == content.nbytes)
+        return StoredTensor(name, record.dtype, record.shape, part, checksum=proof, big_endian=content.big_endian)
+    tensor = DeferredTensor(name, record.dtype, record.shape, partial(_gathered, name, record))
+    if tensor.nbytes > max(record.storage.nbytes * limits.member_ratio, limits.block_bytes):
+        message = f"tensor {name!r} repeats the {record.storage.nbytes} bytes of its storage up to {tensor.nbytes}"
+        raise LimitError(message, where=content.name)
     return tensor
 
 
-def _gathered(name: str, record: TensorRecord, archive: Archive, big_endian: bool) -> np.ndarray:
+def from_meta(name: str, record: MetaRecord) -> Tensor:
+    """The tensor of which only type and shape were saved; reading it is refused."""
+
+    def refuse() -> np.ndarray:
+        message = f"tensor {name!r} was saved from the meta device: the file has its type and shape, and no elements"
+        raise UnsupportedError(message)
+
+    return DeferredTensor(name, record.dtype, record.shape, refuse)
+
+
+def from_array(name: str, record: ArrayRecord) -> Tensor | None:
+    """The tensor of a numpy array in a pickle; None if its elements are no tensor's (dates, records, objects)."""
     import numpy as np
 
-    width = record.dtype.itemsize
+    dtype = record.dtype
+    if dtype is None:
+        return None
+    stored = dtype.numpy.newbyteorder(">") if record.big_endian else dtype.numpy
+    array = np.frombuffer(record.data, stored).reshape(record.shape, order="F" if record.fortran else "C")
+    return ArrayTensor(np.ascontiguousarray(array, dtype.numpy).reshape(record.shape), name)
+
+
+def _gathered(name: str, record: TensorRecord) -> np.ndarray:
+    import numpy as np
+
+    dtype, shape = record.dtype, record.shape
     if not record.span:
-        return np.empty(record.shape, record.dtype.numpy)
-    flat = np.frombuffer(_spanned(name, record, archive), np.uint8)
-    if big_endian:
-        element = width // 2 if record.dtype.kind == "c" else width
-        flat = flat.reshape(-1, element)[:, ::-1].reshape(-1)
-    strides = [stride * width for stride in record.strides]
-    elements = np.ascontiguousarray(flat).view(record.dtype.numpy)
-    array = np.lib.stride_tricks.as_strided(elements, record.shape, strides, writeable=False)
-    array = np.array(array, order="C")
+        return np.empty(shape, dtype.numpy)
+    first = 8 * record.storage.begin + record.offset * dtype.bits
+    last = first + record.span * dtype.bits
+    flat = np.frombuffer(_spanned(name, record, first // 8, (last + 7) // 8), np.uint8)
+    if record.storage.content.big_endian:
+        width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
+        flat = flat.reshape(-1, width)[:, ::-1].reshape(-1)
+    skipped = first % 8 // dtype.bits  # elements of less than a byte that share the first one
+    elements = unpack(np.ascontiguousarray(flat), dtype, (skipped + record.span,))[skipped:]
+    strides = [stride * dtype.itemsize for stride in record.strides]
+    array = np.array(np.lib.stride_tricks.as_strided(elements, shape, strides, writeable=False), order="C")
     if record.conjugated:
         array = array.conj()
     return -array if record.negated else array
 
 
-def _spanned(name: str, record: TensorRecord, archive: Archive) -> bytes:
-    """The bytes from a view's first element to its last, after the whole storage met its CRC-32."""
-    width, member = record.dtype.itemsize, record.storage.member
-    begin, nbytes = record.offset * width, record.span * width
-    extent = archive.extent(member)
-    if extent is None:
-        return archive.read(member, limit=record.storage.nbytes)[begin : begin + nbytes]
-    if said := archive.standing(member).verify():
+def _spanned(name: str, record: TensorRecord, begin: int, end: int) -> bytes:
+    """Bytes of a storage, after the whole of it met its checksum."""
+    content = record.storage.content
+    if content.extent is None:
+        return content.read()[begin:end]
+    proof = content.checksum(whole=False)
+    if proof and (said := proof().verify()):
         hint = "the stored bytes are damaged: fetch the file again"
-        where = f"{archive.source.name} at offset {extent.offset}"
+        where = f"{content.name} at offset {content.extent.offset}"
         raise CorruptError(f"tensor {name!r} does not meet its checksum: {said}", where=where, hint=hint)
-    return extent.source.read(extent.offset + begin, nbytes)
+    return content.extent.source.read(content.extent.offset + begin, end - begin)

@@ -18,6 +18,22 @@ from panmodel.wire.pickle import opcodes
 from panmodel.wire.pickle.records import Constructor, Dictionary, Global, Object, describe
 
 _KEY_PARTS = 200  # parts of a dictionary key, tuples within it counted in: hashing is recursive in C
+_WITHOUT_STATE = (
+    type(None),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    bytearray,
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+    Global,
+)
 _DAMAGED = "the file is damaged or was made to deceive: fetch it again from where it comes from"
 
 
@@ -29,6 +45,7 @@ class Machine:
         where: The file, for messages.
         known: What to make of a call of these names; None marks a name that may be mentioned and not called.
         persistent: Makes a value of a persistent id; without it such ids are refused.
+        building: Gives a value that `known` or `persistent` made its state (BUILD); without it that is refused.
         string_encoding: How Python 2's byte strings are decoded.
         limits: Caps on opcodes and objects.
 
@@ -45,6 +62,7 @@ class Machine:
         where: str,
         known: Mapping[Global, Constructor | None] = MappingProxyType({}),
         persistent: Callable[[object], object] | None = None,
+        building: Callable[[object, object], None] | None = None,
         string_encoding: str = "utf-8",
         limits: Limits = DEFAULT,
     ) -> None:
@@ -54,7 +72,7 @@ class Machine:
         self.string_encoding = string_encoding
         self.globals: dict[Global, int] = {}
         self.called: set[Global] = set()
-        self._known, self._persistent = known, persistent
+        self._known, self._persistent, self._building = known, persistent, building
         self._reset()
 
     def _reset(self) -> None:
@@ -263,5 +281,7 @@ class Machine:
             if not isinstance(state, dict):
                 raise self.corrupt(f"the attributes of a dictionary are {describe(state)}")
             target.attributes.update(state)
+        elif self._building is not None and not isinstance(target, _WITHOUT_STATE):
+            self._building(target, state)
         else:
             raise self.corrupt(f"{describe(target)} takes no state")

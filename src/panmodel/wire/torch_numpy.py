@@ -1,0 +1,105 @@
+"""numpy arrays and scalars in pickles, as inert records.
+
+Source: numpy/_core/src/multiarray/methods.c (`array_setstate`), descriptor.c (`arraydescr_setstate`).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from panmodel import dtypes
+from panmodel.dtypes import DType
+from panmodel.errors import LimitError
+from panmodel.wire.pickle import Global, Object, describe
+from panmodel.wire.torch_records import ArrayRecord
+from panmodel.wire.torch_values import Making, are_counts
+
+DTYPE, NDARRAY = Global("numpy", "dtype"), Global("numpy", "ndarray")
+_SCALARS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
+_SCALARS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
+
+
+def _element(code: str) -> DType | None:
+    """The element type of numpy's code without byte order ("f4"), None if it is no tensor's."""
+    if code == "b1":
+        return dtypes.BOOL
+    kind, width = _KINDS.get(code[:1], ""), code[1:]
+    return dtypes.ALL.get(f"{kind}{int(width) * 8}") if kind and width in ("1", "2", "4", "8", "16") else None
+
+
+class Arrays(Making):
+    """Constructors of numpy's values."""
+
+    def scalar(self, args: tuple[object, ...]) -> object:
+        """numpy.core.multiarray.scalar(dtype, bytes): the metrics in many a training checkpoint."""
+        kind, data = args if len(args) == 2 else (None, None)
+        code, order = self._described(kind, "scalar")
+        layout = _SCALARS.get(code)
+        data = data.encode("latin-1", "replace") if isinstance(data, str) else data  # of Python 2
+        if layout is None and code in ("c8", "c16"):
+            layout = {"c8": "ff", "c16": "dd"}[code]
+        if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize("<" + layout):
+            raise self.unsupported(f"a numpy scalar of type {describe(code)} is not read")
+        numbers = struct.unpack(order + layout, data)
+        return complex(*numbers) if len(numbers) == 2 else numbers[0]
+
+    def reconstructed(self, args: tuple[object, ...]) -> object:
+        """numpy.core.multiarray._reconstruct(ndarray, (0,), b"b"), which gets its content as its state."""
+        if len(args) != 3 or not isinstance(args[0], Global):
+            raise self.corrupt("a numpy array is reconstructed from other things than its class, shape and type")
+        return ArrayRecord() if args[0] == NDARRAY else Object(args[0], args[1:], called=False)
+
+    def buffered(self, args: tuple[object, ...]) -> ArrayRecord:
+        """numpy.core.numeric._frombuffer(bytes, dtype, shape, order), as protocol 5 writes arrays."""
+        data, kind, shape, order = args if len(args) == 4 else (None,) * 4
+        if order not in ("C", "F"):
+            raise self.corrupt("a numpy array is neither in C nor in Fortran order")
+        made = ArrayRecord()
+        self._fill(made, shape, kind, order == "F", bytes(data) if isinstance(data, bytearray) else data)
+        return made
+
+    def set_state(self, array: ArrayRecord, state: object) -> None:
+        """What BUILD does to an array: (version, shape, dtype, is_fortran, data)."""
+        fields = state[1:] if isinstance(state, tuple) and len(state) == 5 else state
+        if not isinstance(fields, tuple) or len(fields) != 4:
+            raise self.corrupt(f"{describe(state)} as state of a numpy array")
+        self._fill(array, *fields)
+
+    def _fill(self, array: ArrayRecord, shape: object, kind: object, fortran: object, data: object) -> None:
+        code, order = self._described(kind, "array")
+        if not are_counts(shape) or type(fortran) not in (bool, int):
+            raise self.corrupt("a numpy array has no proper shape and order")
+        if len(shape) > self.limits.rank:
+            raise LimitError(f"a numpy array with {len(shape)} dimensions", where=self.where)
+        if isinstance(data, str):  # of Python 2
+            self.copying(len(data))
+            try:
+                data = data.encode("latin-1")
+            except UnicodeEncodeError:
+                raise self.corrupt("the bytes of a numpy array are text that is not latin1") from None
+        count = math.prod(shape)
+        if isinstance(data, list):
+            if len(data) != count:
+                raise self.corrupt(f"a numpy array of shape {shape} has {len(data)} objects")
+            array.items = data
+        elif isinstance(data, bytes):
+            array.dtype = _element(code)
+            if array.dtype is not None and array.dtype.nbytes(count) != len(data):
+                raise self.corrupt(f"a numpy array of {code} and shape {shape} has {len(data)} bytes")
+            array.data = data
+        else:
+            raise self.corrupt(f"a numpy array has {describe(data)} as its bytes")
+        array.code, array.shape, array.fortran, array.big_endian = code, shape, bool(fortran), order == ">"
+
+    def _described(self, kind: object, what: str) -> tuple[str, str]:
+        """Numpy's code of the type that a pickled dtype describes, and "<" or ">"."""
+        if not isinstance(kind, Object) or kind.cls != DTYPE or not kind.args or not isinstance(kind.args[0], str):
+            raise self.corrupt(f"a numpy {what} without a dtype")
+        code, order = kind.args[0], "<"
+        if code[:1] in ("<", ">", "|", "="):
+            code, order = code[1:], ">" if code[:1] == ">" else "<"
+        if any(isinstance(state, tuple) and ">" in state[1:2] for state in kind.states):
+            order = ">"
+        return code, order
