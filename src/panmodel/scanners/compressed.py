@@ -1,0 +1,88 @@
+"""Single compressed files: gzip, bzip2, xz and zlib, as joblib and download sites make them.
+
+What is unpacked stays in memory, is bounded, and is looked at like any other file.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from typing import Protocol
+
+from panmodel.errors import CorruptError
+from panmodel.io.source import MemorySource
+from panmodel.model.finding import Level, Rule
+from panmodel.model.scanner import UNREADABLE, Scanner, Subject
+
+TOO_LARGE = Rule(
+    "PM-COMPRESSED-EXPANDS",
+    Level.UNDECIDED,
+    "A compressed file unpacks to more than is looked at.",
+    "Unpack it where memory is bounded, and scan the result.",
+)
+_MOST = 256 << 20
+_PIECE = 1 << 20
+
+
+class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+
+
+def _unpacker(head: bytes) -> _Unpacker | None:
+    if head[:2] == b"\x1f\x8b":
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    if head[:3] == b"BZh":
+        return bz2.BZ2Decompressor()
+    if head[:6] == b"\xfd7zXZ\0" or head[:5] == b"\x5d\0\0\x80\0":
+        return lzma.LZMADecompressor(memlimit=_MOST)
+    if head[:1] == b"\x78" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0:
+        return zlib.decompressobj()
+    return None
+
+
+def recognises(subject: Subject) -> bool:
+    """Whether it begins as compressed data, and a first piece unpacks."""
+    unpacker = _unpacker(subject.head(8))
+    if unpacker is None:
+        return False
+    try:
+        return bool(unpacker.decompress(subject.head(_PIECE), 64))
+    except (zlib.error, OSError, lzma.LZMAError, EOFError):
+        return False
+
+
+def scan(subject: Subject) -> None:
+    """Unpack as much as there is, and look at it; what comes before a fault counts."""
+    content, fault = _unpacked(subject)
+    if fault is not None:
+        subject.report(UNREADABLE, f"the compressed data are broken: {fault}")
+    if content:
+        subject.inside(MemorySource(bytes(content), subject.source.name), "unpacked")
+
+
+def _unpacked(subject: Subject) -> tuple[bytearray, str | None]:
+    content, source = bytearray(), subject.source
+    unpacker = _unpacker(subject.head(8))
+    if unpacker is None:
+        raise CorruptError("is not compressed", where=source.name)
+    try:
+        for piece in source.chunks(0, source.size, _PIECE):
+            data = bytes(piece)
+            while data and not unpacker.eof:
+                part = unpacker.decompress(data, _MOST - len(content) + 1)
+                subject.spend(len(part))
+                content += part
+                data = getattr(unpacker, "unconsumed_tail", b"")
+                if len(content) > _MOST:
+                    subject.report(TOO_LARGE, f"unpacks to over {_MOST} bytes")
+                    return content, None
+    except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
+        return content, str(error)
+    return content, None if unpacker.eof else "they end too early"
+
+
+SCANNER = Scanner("compressed file", recognises, scan, (TOO_LARGE,))

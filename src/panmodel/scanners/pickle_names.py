@@ -1,0 +1,128 @@
+"""The names that a pickle may mention without anything foreign being executed: an allow-list.
+
+Unpickling imports every name and calls many. Those here build plain values, tensors and arrays, whatever their
+arguments are; nothing is said of any other name but that it is not among them.
+
+Source: torch/_weights_only_unpickler.py (`_get_allowed_globals`), torch/_utils.py, numpy/_core/multiarray.py.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import cache
+
+from panmodel import dtypes
+from panmodel.wire.pickle import Global, Object
+
+_REBUILDERS = (
+    "_rebuild_tensor",
+    "_rebuild_tensor_v2",
+    "_rebuild_tensor_v3",
+    "_rebuild_parameter",
+    "_rebuild_parameter_with_state",
+    "_rebuild_qtensor",
+    "_rebuild_sparse_tensor",
+    "_rebuild_sparse_csr_tensor",
+    "_rebuild_nested_tensor",
+    "_rebuild_meta_tensor_no_storage",
+    "_rebuild_wrapper_subclass",
+    "_rebuild_device_tensor_from_numpy",
+    "_rebuild_device_tensor_from_cpu_tensor",
+)
+_OTHERS = {
+    "argparse": ("Namespace",),
+    "collections": ("OrderedDict", "Counter", "defaultdict", "deque"),
+    "datetime": ("date", "time", "datetime", "timedelta", "timezone"),
+    "decimal": ("Decimal",),
+    "numpy": ("dtype", "ndarray"),
+    "numpy.core.multiarray": ("_reconstruct", "scalar"),
+    "numpy._core.multiarray": ("_reconstruct", "scalar"),
+    "numpy.core.numeric": ("_frombuffer",),
+    "numpy._core.numeric": ("_frombuffer",),
+    "pathlib": ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath"),
+    "torch": ("Tensor", "Generator"),
+    "_codecs": ("encode",),
+    "torch._tensor": ("_rebuild_from_type_v2",),
+    "torch._utils": _REBUILDERS,
+    "torch.nn": ("Parameter",),
+    "torch.nn.parameter": ("Parameter", "Buffer", "UninitializedParameter", "UninitializedBuffer"),
+    "torch.serialization": ("_get_layout",),
+    "torch.storage": ("TypedStorage", "UntypedStorage", "_TypedStorage", "_UntypedStorage"),
+    "uuid": ("UUID",),
+}
+#: Layouts, memory formats, schemes of quantization, element types that only some versions have, and plain values.
+_TORCH = ("per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric", "Size", "device")
+_TORCH += ("per_channel_affine_float_qparams", "strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr")
+_TORCH += ("sparse_bsc", "contiguous_format", "channels_last", "channels_last_3d", "preserve_format", "UntypedStorage")
+_TORCH += ("quint8", "qint8", "qint32", "quint4x2", "quint2x4", "complex32", "_mkldnn", "jagged")
+#: Of the built-in types only values; `builtins` also has eval, exec, getattr, open and __import__.
+_VALUES = ("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range")
+_VALUES += ("set", "slice", "str", "tuple")
+_TENSOR_TYPES = re.compile(r"(Bool|Byte|Char|Short|Int|Long|Half|BFloat16|Float|Double|Complex\w*)(Tensor|Storage)")
+_CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")
+_FUNCTION = re.compile(r"[a-z][a-z0-9_]*")
+#: Classes of PyTorch whose objects take their state as it is.
+_LAYERS = ("torch.nn.modules.", "torch.nn.parallel.data_parallel", "torch.nn.backends.", "torch.nn.utils.")
+_OPTIMIZERS = "torch.optim."
+#: What TorchScript's own unpickler knows; it is not Python's and imports nothing.
+_TORCHSCRIPT = re.compile(r"__torch__(\..*)?|torch\.jit\._pickle|torch\.ScriptObject")
+
+
+@cache
+def _allowed() -> frozenset[Global]:
+    found = {Global(module, name) for module, names in _OTHERS.items() for name in names}
+    found |= {Global("torch", name) for name in (*dtypes.BY_TORCH, *dtypes.BY_TORCH_STORAGE, *_TORCH)}
+    return frozenset(found | {Global(module, name) for module in ("builtins", "__builtin__") for name in _VALUES})
+
+
+def is_allowed(name: Global, *, torchscript: bool = False) -> bool:
+    """Whether nothing foreign is executed by this name, even when it is called.
+
+    Args:
+        name: The class or function.
+        torchscript: The pickle belongs to a TorchScript archive, which Python does not unpickle.
+    """
+    if name in _allowed():
+        return True
+    if name.module in ("torch", "torch.cuda", "torch.sparse") and _TENSOR_TYPES.fullmatch(name.name):
+        return True
+    return torchscript and _TORCHSCRIPT.fullmatch(name.module) is not None
+
+
+def is_layer(name: Global) -> bool:
+    """Whether this is a class of a layer or optimizer of PyTorch itself."""
+    known = name.module.startswith((*_LAYERS, _OPTIMIZERS))
+    return known and _CLASS.fullmatch(name.name) is not None
+
+
+def is_tensor_function(name: Global) -> bool:
+    """Whether this is a function of tensors, which a layer may keep as its activation."""
+    return name.module == "torch.nn.functional" and _FUNCTION.fullmatch(name.name) is not None
+
+
+def may_be_users(name: Global) -> bool:
+    """Whether this could be a class of the model's author, rather than one that every installation has."""
+    top = name.module.partition(".")[0]
+    own = top in sys.stdlib_module_names or top in ("torch", "numpy", "__builtin__", "copy_reg", "__torch__")
+    return not own and _CLASS.fullmatch(name.name) is not None
+
+
+def is_stdlib(name: Global) -> bool:
+    """Whether this lies in a module of Python's standard library."""
+    return name.module.partition(".")[0] in sys.stdlib_module_names
+
+
+def takes_plain_state(made: Object, *, users: bool) -> bool:
+    """Whether an object is made as layers are: empty, and then given its attributes.
+
+    Args:
+        made: The object.
+        users: The class is not PyTorch's own: then the attributes must be those of a layer.
+    """
+    if made.called or made.args or made.kwargs or made.items or made.elements:
+        return False
+    if not made.states or not all(isinstance(state, dict) for state in made.states):
+        return False
+    layer = {"_modules", "_parameters"}
+    return not users or all(layer <= set(state) for state in made.states if isinstance(state, dict))

@@ -1,0 +1,177 @@
+"""TensorFlow graphs: GraphDef, meta graph, SavedModel, in binary or text form.
+
+A graph is a program. What it could do beyond arithmetic is told by its operators, those of its functions included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from panmodel.errors import PanmodelError
+from panmodel.io.source import Source
+from panmodel.model.finding import Level, Rule
+from panmodel.model.scanner import Scanner, Subject, climbs_out
+from panmodel.scanners import tensorflow_operators, tensorflow_saver
+from panmodel.scanners.keras_config import RULES as KERAS_RULES
+from panmodel.scanners.keras_config import scan_text
+from panmodel.scanners.tensorflow_operators import CUSTOM, FILE, SAVERS, TABLE, TABLES, registered
+from panmodel.wire.protobuf import BYTES, decode, walk
+from panmodel.wire.prototext import decode_text, looks_like_text
+from panmodel.wire.tensorflow_messages import FunctionDef, GraphDef, MetaGraphDef, NodeDef, SavedModel
+
+ASSET = Rule(
+    "PM-TF-ASSET-ESCAPE",
+    Level.DANGEROUS,
+    "A SavedModel names a file outside of its folder as its own.",
+    "Do not load it.",
+)
+_CLASSES: tuple[type[SavedModel] | type[MetaGraphDef] | type[GraphDef], ...] = (SavedModel, MetaGraphDef, GraphDef)
+
+
+@dataclass
+class _Graph:
+    """One graph to look at, with the parts of its meta graph that matter."""
+
+    graph: GraphDef
+    meta: MetaGraphDef | None
+
+
+def recognises(subject: Subject) -> bool:
+    """Whether it has a node with a name and an operator, read as any of the three messages."""
+    return any(True for _ in _graphs(subject.source))
+
+
+def _graphs(source: Source) -> Iterator[_Graph]:
+    """The graphs that can be seen in the bytes, whichever message they are read as."""
+    if not source.size:
+        return
+    head = source.read(0, min(source.size, 4096))
+    for cls in _CLASSES:
+        try:
+            is_text = looks_like_text(cls, head)
+            message = decode_text(cls, source) if is_text else decode(cls, source)
+            found = [each for each in _within(message) if _has_node(each.graph)]
+        except (PanmodelError, RecursionError):
+            continue
+        yield from found
+
+
+def _within(message: SavedModel | MetaGraphDef | GraphDef) -> Iterator[_Graph]:
+    if isinstance(message, SavedModel):
+        for meta in message.meta_graphs:
+            yield from _within(meta)
+    elif isinstance(message, MetaGraphDef):
+        if message.graph_def is not None:
+            yield _Graph(message.graph_def, message)
+    else:
+        yield _Graph(message, None)
+
+
+def _has_node(graph: GraphDef) -> bool:
+    functions = graph.library.function if graph.library else ()
+    bodies = (node for function in functions for node in function.node_def)
+    return any(node.name and node.op for nodes in (graph.node, bodies) for node in nodes)
+
+
+def scan(subject: Subject) -> None:
+    """Judge every node, the saver, the assets, and the layers that Keras kept beside the graph."""
+    for each in _graphs(subject.source):
+        _scan_graph(subject, each)
+    _scan_keras_objects(subject)
+
+
+def _scan_graph(subject: Subject, each: _Graph) -> None:
+    functions = {}
+    for function in each.graph.library.function if each.graph.library else ():
+        if function.signature is not None:
+            functions[function.signature.name] = function
+    assets = _assets(subject, each.meta)
+    seen: dict[tuple[str, str], list[str]] = {}
+    for node, function in _nodes(each.graph, functions):
+        _judge(subject, node, function, (functions, assets), seen)
+    tensorflow_saver.judge_savers(subject, each.graph, each.meta.saver_def if each.meta else None, functions)
+
+
+def _nodes(graph: GraphDef, functions: dict[str, FunctionDef]) -> Iterator[tuple[NodeDef, FunctionDef | None]]:
+    for node in graph.node:
+        yield node, None
+    for function in functions.values():
+        for node in function.node_def:
+            yield node, function
+
+
+def _judge(
+    subject: Subject,
+    node: NodeDef,
+    function: FunctionDef | None,
+    known: tuple[dict[str, FunctionDef], set[str]],
+    seen: dict[tuple[str, str], list[str]],
+) -> None:
+    functions, assets = known
+    if node.op in SAVERS:
+        return
+    where = f"node {node.name[:200]!r}"
+    if function is not None and function.signature is not None:
+        where += f" of function {function.signature.name[:200]!r}"
+    if node.op in TABLES:
+        own = _is_own_file(node, function, assets)
+        subject.report(TABLE if own else FILE, f"{node.op}, {where}")
+    elif judged := tensorflow_operators.judge(node):
+        rule, message = judged
+        subject.report(rule, f"{message}, {where}")
+    elif node.op and node.op not in registered() and node.op not in functions:
+        first = not seen.setdefault(("custom", node.op), [])
+        seen["custom", node.op].append(node.name)
+        if first:
+            subject.report(CUSTOM, f"{node.op[:200]}, {where}")
+
+
+def _is_own_file(node: NodeDef, function: FunctionDef | None, assets: set[str]) -> bool:
+    """Whether a table's file is one of the model's own assets, or handed in where it has some."""
+    if not assets or len(node.input) < 2:
+        return False
+    name = node.input[1].partition(":")[0]
+    if function is None or function.signature is None:
+        return name in assets
+    return any(arg.name == name for arg in function.signature.input_arg)
+
+
+def _assets(subject: Subject, meta: MetaGraphDef | None) -> set[str]:
+    """Names of the tensors that hold the names of a SavedModel's own files."""
+    found = set()
+    for asset in meta.asset_file_def if meta else ():
+        if climbs_out(asset.filename):
+            subject.report(ASSET, f"names {asset.filename[:200]!r} as an asset")
+        elif asset.tensor_info is not None:
+            found.add(asset.tensor_info.name.partition(":")[0])
+    return found
+
+
+def _scan_keras_objects(subject: Subject) -> None:
+    """The layers that Keras describes in the object graph: SavedModel 2, MetaGraphDef 7, nodes 1, user_object 4."""
+    try:
+        for data in _fields(subject.source, (0, subject.source.size), (2, 7, 1, 4, 3)):
+            text = data.lstrip()
+            if text.startswith(b"{"):
+                scan_text(subject, text)
+    except PanmodelError:
+        return  # read as something that it is not; as what it is, it was looked at above
+
+
+def _fields(source: Source, piece: tuple[int, int], path: tuple[int, ...]) -> Iterator[bytes]:
+    offset, size = piece
+    for tag, _, begin, length, _ in walk(source, (offset, size, None)):
+        if tag == path[0] << 3 | BYTES:
+            if len(path) == 1:
+                yield source.read(begin, length)
+            else:
+                yield from _fields(source, (begin, length), path[1:])
+
+
+SCANNER = Scanner(
+    "TensorFlow graph",
+    recognises,
+    scan,
+    (*tensorflow_operators.RULES, *tensorflow_saver.RULES, ASSET, *KERAS_RULES),
+)

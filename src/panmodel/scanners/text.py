@@ -1,0 +1,88 @@
+"""Plain text: licences, read-me files, vocabularies, source code, and YAML, whose tags can name anything of Python.
+
+Text is data to whoever loads a model, as long as it is no pickle (which may be text too, and is looked at as such).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from panmodel.limits import DEFAULT
+from panmodel.model.finding import Level, Rule
+from panmodel.model.scanner import Scanner, Subject, climbs_out
+from panmodel.scanners.keras_config import LAMBDA, LOADER
+
+TAG = Rule(
+    "PM-YAML-TAG",
+    Level.DANGEROUS,
+    "A YAML tag names something of Python that loading the text makes or calls.",
+    "Do not load it with yaml.load or with the Keras of TensorFlow before 2.6.",
+)
+SCRIPT = Rule(
+    "PM-SOURCE-CODE",
+    Level.NOTE,
+    "Source code or a script: it runs if somebody runs or imports it, or tells a loader to trust it.",
+    "Read it first.",
+)
+CHECKPOINT = Rule(
+    "PM-CHECKPOINT-PATH",
+    Level.NOTE,
+    "The checkpoint's state file has the full path of the computer that wrote it; TensorFlow looks there first.",
+    "Name the checkpoint itself rather than its folder.",
+)
+CHECKPOINT_OUT = Rule(
+    "PM-CHECKPOINT-ESCAPE",
+    Level.DANGEROUS,
+    "The checkpoint's state file leads out of its folder.",
+    "Name the checkpoint itself, or correct the file.",
+)
+#: Tags of plain values, as the YAML of old Keras models has them.
+_PLAIN = re.compile(r"(none|bool|bytes|str|unicode|int|long|float|complex|list|tuple|dict)")
+_TAGS = re.compile(r"(?:!!|!<tag:yaml\.org,2002:|tag:yaml\.org,2002:)python/([^\s>,\]}]*)")
+_ALIASED = re.compile(r"^%TAG\s+(\S+)\s+(\S+)", re.MULTILINE)
+_CLASS_NAME = re.compile(r"""\bclass_name["']?\s*:\s*["']?(\w+)""")
+_STATE = re.compile(r'^\s*(?:all_)?model_checkpoint_paths?\s*:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
+_CODE = re.compile(r"\A#!|^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[:(])", re.MULTILINE)
+_LOOKED_AT = 4096
+_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1b")
+
+
+def recognises(subject: Subject) -> bool:
+    """Whether all of it is UTF-8 text without control characters. Nothing at all is text too."""
+    if subject.source.size > DEFAULT.text_bytes:
+        return False
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for piece in subject.source.chunks(0, subject.source.size):
+            data = bytes(piece)
+            if data.translate(None, _CONTROL) != data:
+                return False
+            decoder.decode(data)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def scan(subject: Subject) -> None:
+    """Look for tags of YAML, the state file of a checkpoint, and source code."""
+    text = subject.source.read(0, subject.source.size).decode()
+    for tag in sorted(set(_TAGS.findall(text))):
+        if not _PLAIN.fullmatch(tag):
+            subject.report(TAG, f"!!python/{tag[:200]}")
+    for handle, prefix in _ALIASED.findall(text):
+        if "python" in prefix or prefix.startswith("tag:yaml.org,2002:"):
+            subject.report(TAG, f"the handle {handle[:80]} stands for {prefix[:200]}")
+    if text.lstrip()[:1] not in ("{", "[", '"'):
+        for name in sorted(set(_CLASS_NAME.findall(text)) & {"Lambda", "TFSMLayer", "TorchModuleWrapper"}):
+            subject.report(LAMBDA if name == "Lambda" else LOADER, f"a {name} layer in YAML")
+    for path in dict.fromkeys(_STATE.findall(text)):
+        if climbs_out(path):
+            away = ".." in path.replace("\\", "/").split("/") or "://" in path or path.startswith("~")
+            subject.report(CHECKPOINT_OUT if away else CHECKPOINT, f"names {path[:200]!r}")
+    if _CODE.search(text[:_LOOKED_AT]):
+        subject.report(SCRIPT, "is source code")
+
+
+SCANNER = Scanner("text", recognises, scan, (TAG, SCRIPT, CHECKPOINT, CHECKPOINT_OUT, LAMBDA, LOADER))
