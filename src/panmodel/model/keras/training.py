@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -134,17 +134,40 @@ def _fit(
     structure: LayerGroups, tensors: Mapping[str, Tensor], variables: Mapping[str, Tensor], kind: str
 ) -> tuple[tuple[str, ...], dict[str, dict[str, Tensor]]] | None:
     """Which variables are slots of which weights; None if the shapes allow no sure answer."""
-    weights = _trainable(structure, tensors)
+    weights = list(_trainable(structure, tensors).items())
     interleaved = structure.layout is Layout.VARIABLES or any(map(_NEW_NAME.search, variables))
     layouts = (_INTERLEAVED if interleaved else _BLOCKS).get(kind, [])
-    values = list(variables.values())
-    for runs, head in product(layouts, _INTERLEAVED_HEADS if interleaved else _BLOCK_HEADS):
-        if any(value.shape for value in values[: len(head)]) or not values:
+    heads = _INTERLEAVED_HEADS if interleaved else _BLOCK_HEADS
+    orders = [weights]
+    if _sorts_weights(structure):
+        by_name = sorted(weights, key=lambda item: item[0])
+        orders += [by_name] if by_name != weights else []
+    fitted = []
+    for order in orders:
+        found = _fit_order(order, list(variables.values()), product(layouts, heads))
+        fitted += [found] if found is not None else []
+    return fitted[0] if len(fitted) == 1 else None
+
+
+def _fit_order(
+    weights: Sequence[tuple[str, Tensor]], values: Sequence[Tensor], layouts: Iterable[tuple[_Runs, tuple[str, ...]]]
+) -> tuple[tuple[str, ...], dict[str, dict[str, Tensor]]] | None:
+    """The first layout that fits the weights in this order."""
+    for runs, head in layouts:
+        if not values or any(value.shape for value in values[: len(head)]):
             continue
-        slots = _slots(list(weights.items()), values[len(head) :], runs)
+        slots = _slots(weights, values[len(head) :], runs)
         if slots is not None:
             return head, slots
     return None
+
+
+def _sorts_weights(structure: LayerGroups) -> bool:
+    """Whether its version of Keras may have trained the weights in the order of their names: some before 2.1 did."""
+    records = (structure.groups.get(path) for path in ("", structure.base))
+    versions = [record.attributes.get("keras_version") for record in records if record]
+    said = next((version for version in versions if isinstance(version, str)), "1")
+    return said.startswith(("1", "2.0."))
 
 
 def _slots(
