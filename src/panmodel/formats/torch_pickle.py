@@ -1,4 +1,7 @@
-"""PyTorch's .pt, .pth and .bin since 1.6: a zip archive with a pickle and the storages. Nothing in it is executed.
+"""PyTorch's .pt, .pth and .bin: what torch.save ever wrote, and pickles with tensors. Nothing in them is executed.
+
+State dicts, training checkpoints, whole modules; in a zip archive (since 1.6), behind a magic number (legacy), in a tar
+archive (0.1), or sharded with an index as Hugging Face does. Written is the zip archive, alone or in shards.
 
 Source: torch/serialization.py, https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
@@ -10,27 +13,60 @@ from pathlib import PurePath
 
 from panmodel.errors import PanmodelError, UnsafeError, UnsupportedError
 from panmodel.io.sink import Sink
-from panmodel.io.source import Location
+from panmodel.io.source import FileSource, Location
+from panmodel.model import shards
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.notice import MetadataLost
+from panmodel.model.notice import Assumed, MetadataLost, StructureLost
 from panmodel.model.tensor import Tensor
-from panmodel.model.torch.checkpoint import Contents, contents, state_dict_of, training_state
+from panmodel.model.torch.checkpoint import Contents, Record, contents
+from panmodel.model.torch.classes import refused
+from panmodel.model.torch.description import describe_file
+from panmodel.model.torch.placing import placed
+from panmodel.model.torch.skeleton import Branch, Leaf
 from panmodel.model.torch.source import TorchSource, stage_source
-from panmodel.model.torch.storage import from_record
+from panmodel.model.torch.storage import from_array, from_record
+from panmodel.model.torch.structure import Nested, is_flat
+from panmodel.model.torch.training import told
 from panmodel.wire import torch_writing, torch_zip
-from panmodel.wire.pickle import Object, describe
-from panmodel.wire.torch_records import TensorRecord
-from panmodel.wire.zip import Archive, first_name, is_zip
+from panmodel.wire.pickle import describe
+from panmodel.wire.torch_container import Loaded, container_of, load
+from panmodel.wire.torch_records import ArrayRecord
+from panmodel.wire.zip import Archive, first_name
+
+_HEAD = 512
+_PROTOCOLS = range(2, 6)
+_STOP = b"."
+#: In the first bytes of a plain pickle that another reader is for.
+_OTHERS = (b"torch.distributed.checkpoint",)
 
 
 def sniff(location: Location) -> bool:
+    """Whether it is a file of torch.save or a pickle, or an index of such files; of a folder, its main file tells."""
+    main = shards.main_file(location, _KIND)
+    return main is not None and (_sniff_file(main) or shards.is_index(main, _KIND))
+
+
+def _sniff_file(location: Location) -> bool:
+    head = location.head(_HEAD)
+    match container_of(head):
+        case "zip":
+            return _sniff_zip(location)
+        case "pickle":
+            source = location.open() if head[:1] == b"\x80" and head[1:2] and head[1] in _PROTOCOLS else None
+            return (
+                source is not None
+                and source.read(source.size - 1, 1) == _STOP
+                and not any(name in head for name in _OTHERS)
+            )
+    return True
+
+
+def _sniff_zip(location: Location) -> bool:
     """Whether it is an archive of torch.save: a data.pkl, and no code of TorchScript.
 
     Of a damaged archive the first member tells, so that what is wrong is said by the reader.
     """
-    if not is_zip(location.head(4)):
-        return False
     source = location.open()
     try:
         names = list(Archive(source).members)
@@ -42,112 +78,145 @@ def sniff(location: Location) -> bool:
     return not any(name == f"{root}/constants.pkl" or name.startswith(f"{root}/code/") for name in names)
 
 
+_KIND = shards.ShardKind((".bin", ".pt", ".pth"), _sniff_file)
+
+
 def read(location: Location) -> Model:
-    """Open a state dict or a training checkpoint; no storage is read.
+    """Open a state dict, a training checkpoint or a whole module; no storage is read.
 
     Nested dictionaries give names joined by dots. What lies in the state dict of a checkpoint goes by its name there.
 
+    Args:
+        location: A file, an index, or a folder with one of these.
+
     Raises:
-        CorruptError: The archive or its pickle is broken.
-        UnsafeError: The pickle names things that a state dict does not consist of; all of them are listed.
-        UnsupportedError: It is a whole pickled module, or has tensors that are no plain arrays.
+        CorruptError: The container or its pickle is broken.
+        UnsafeError: The pickle names things that checkpoints do not consist of; all of them are listed.
+        UnsupportedError: It holds neither tensors nor containers, or tensors of a kind that is not read.
     """
-    loaded = torch_zip.load(location.open())
-    _refuse_code(loaded, str(location))
-    inside, found = _named(loaded, str(location))
-    tensors = _tensors(loaded, found.tensors)
-    training, used = training_state(loaded.value, inside, found, tensors)
-    metadata = _metadata(loaded, inside, found, used)
-    model = Model(FORMAT.name, tensors=tensors, training=training, metadata=metadata, source=str(location))
-    if found.opaque:
-        model.notices.append(MetadataLost("values that are neither tensors nor plain values", tuple(found.opaque)))
+    main = shards.main_file(location, _KIND) or location
+    index = shards.find_index(main, _KIND)
+    if index is None:
+        return _read_file(main.open())
+    parts: list[Model] = []
+
+    def read_shard(source: FileSource) -> Mapping[str, Tensor]:
+        parts.append(_read_file(source))
+        return parts[-1].tensors
+
+    tensors = index.collect(read_shard)
+    metadata = {key: value for part in reversed(parts) for key, value in part.metadata.items()}
+    metadata |= {"shards": len(index.shards)}
+    notices = [notice for part in parts for notice in part.notices]
+    return Model(FORMAT.name, tensors=tensors, metadata=metadata, notices=notices, source=str(location))
+
+
+def _read_file(source: FileSource) -> Model:
+    loaded = load(source)
+    _refuse_code(loaded, source.name)
+    found = contents(loaded.value, source.name)
+    if not isinstance(found.root, (Branch, Leaf)):
+        raise UnsupportedError(f"holds {describe(loaded.value)}, which is no state dict", where=source.name)
+    tensors = _tensors(found.tensors)
+    training, used = told(found.root, tensors)
+    structure = None if is_flat(found.root) else Nested(found.root)
+    metadata = describe_file(loaded, found, used)
+    model = Model(FORMAT.name, tensors=tensors, training=training, structure=structure, metadata=metadata)
+    model.source = source.name
+    _say_losses(model, found)
     return model
 
 
-def _refuse_code(loaded: torch_zip.Loaded, where: str) -> None:
-    """Tell a whole module from a file that calls what it should not."""
-    value = loaded.value
-    if loaded.unknown and not loaded.called and isinstance(value, Object) and _is_module(value):
-        hint = "in a process that you trust the file in, load it with torch and save its state_dict()"
-        message = f"is a whole pickled module of the class {describe(value.cls)}, which is not read yet"
-        raise UnsupportedError(message, where=where, hint=hint)
-    if loaded.unknown:
-        names = ", ".join(describe(name) for name in loaded.unknown)
-        message = f"the pickle names {len(loaded.unknown)} thing(s) that are no part of a state dict: {names}"
+def _refuse_code(loaded: Loaded, where: str) -> None:
+    names = refused(loaded.value, loaded.unknown, loaded.called)
+    if names:
+        shown = ", ".join(map(describe, names))
+        message = f"the pickle names {len(names)} thing(s) that are no part of a checkpoint: {shown}"
         hint = "unpickling it would execute them; ask its author for safetensors or a plain state dict"
         raise UnsafeError(message, where=where, hint=hint)
 
 
-def _is_module(value: Object) -> bool:
-    return any(isinstance(state, dict) and {"_modules", "_parameters"} <= set(state) for state in value.states)
-
-
-def _named(loaded: torch_zip.Loaded, where: str) -> tuple[str, Contents]:
-    """The key of the state dict ("" if the file is one), and everything under its name."""
-    if isinstance(loaded.value, TensorRecord):
-        return "", contents({"tensor": loaded.value}, where)
-    if not isinstance(loaded.value, (dict, list, tuple)):
-        raise UnsupportedError(f"holds {describe(loaded.value)}, which is no state dict", where=where)
-    inside = state_dict_of(loaded.value)
-    return inside, contents(loaded.value, where, without_prefix=inside)
-
-
-def _tensors(loaded: torch_zip.Loaded, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
+def _tensors(records: Mapping[str, Record]) -> dict[str, Tensor]:
     """The lazy tensors. Two names of one view, which torch ties, get one and the same."""
     made: dict[object, Tensor] = {}
     result: dict[str, Tensor] = {}
     for name, record in records.items():
-        if record.identity not in made:
-            made[record.identity] = from_record(name, record, loaded.archive, big_endian=loaded.big_endian)
-        result[name] = made[record.identity]
+        identity = id(record) if isinstance(record, ArrayRecord) else record.identity
+        if identity not in made:
+            made[identity] = _tensor(name, record)
+        result[name] = made[identity]
     return result
 
 
-def _metadata(loaded: torch_zip.Loaded, inside: str, found: Contents, used: frozenset[str]) -> dict[str, object]:
-    metadata: dict[str, object] = {"framework": "pytorch"}
-    if loaded.version.isdecimal():
-        metadata["container_version"] = int(loaded.version[:9])
-    if inside:
-        metadata["state_dict"] = inside
-    devices = sorted({record.storage.location for record in found.tensors.values()} - {"cpu"})
-    if devices:
-        metadata["devices"] = devices
-    shared: dict[str, list[str]] = {}
-    for name, record in found.tensors.items():
-        shared.setdefault(record.storage.key, []).append(name)
-    if groups := [names for names in shared.values() if len(names) > 1]:
-        metadata["shared_storages"] = groups
-    if values := {name: value for name, value in found.values.items() if name not in used}:
-        metadata["values"] = values
-    if found.modules:
-        metadata["modules"] = found.modules
-    return metadata
+def _tensor(name: str, record: Record) -> Tensor:
+    if not isinstance(record, ArrayRecord):
+        return from_record(name, record)
+    made = from_array(name, record)
+    assert made is not None
+    return made
+
+
+def _say_losses(model: Model, found: Contents) -> None:
+    """What is not kept of the pickle."""
+    if found.opaque:
+        model.notices.append(MetadataLost("values that are neither tensors nor plain values", tuple(found.opaque)))
+    if found.unregistered:
+        detail = "tensors that are attributes of modules, and no part of their state dict"
+        model.notices.append(MetadataLost(detail, tuple(found.unregistered)))
+    for what, names in found.changed.items():
+        model.notices.append(Assumed(f"takes {what}", tuple(name or "the whole file" for name in names)))
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write a state dict that torch loads with `weights_only=True` and `mmap=True`.
+    """Write what torch loads with `weights_only=True` and `mmap=True`: a state dict, or the containers that it was in.
 
-    Of PyTorch source it is that of the module, and the module is written beside it.
+    Of PyTorch source it is the state dict of the module, and the module is written beside it. A training checkpoint
+    cannot be split into shards.
 
     Raises:
-        UnsupportedError: A tensor of a type that torch does not have.
+        UnsupportedError: A tensor of a type that torch does not have, or without a place in the structure.
     """
-    program = model.program
-    state = program.state if isinstance(program, TorchSource) else model.tensors
-    modules = {} if isinstance(program, TorchSource) else model.metadata.get("modules", {})
-    torch_writing.save(state, sink.open(), modules=modules)
+    program, where = model.program, str(sink.target)
     if isinstance(program, TorchSource):
+        torch_writing.save(torch_writing.state_dict(program.state), sink.open())
         stage_source(program, sink, PurePath(sink.target).stem)
+        return
+    modules = model.metadata.get("modules", {})
+    structure = model.structure if isinstance(model.structure, Nested) else None
+    if sink.shard_size is not None:
+        _write_shards(model, sink, structure)
+    elif structure is not None:
+        torch_writing.save(placed(structure.root, model.tensors, where), sink.open())
+    else:
+        torch_writing.check(model.tensors, where)
+        torch_writing.save(torch_writing.state_dict(model.tensors, modules), sink.open())
+
+
+def _write_shards(model: Model, sink: Sink, structure: Nested | None) -> None:
+    if structure is not None and model.training is not None:
+        hint = "leave out --shard-size, or the training state with --drop-training"
+        raise UnsupportedError("a training checkpoint is not written in shards", where=str(sink.target), hint=hint)
+    if structure is not None:
+        model.notices.append(StructureLost("what the file holds beside tensors is not kept in shards"))
+    torch_writing.check(model.tensors, str(sink.target))
+    modules = model.metadata.get("modules", {})
+    shards.write_shards(
+        model.tensors,
+        sink,
+        lambda tensors, staged: torch_writing.save(torch_writing.state_dict(tensors, modules), staged),
+    )
 
 
 FORMAT = Format(
     name="torch_pickle",
-    summary="PyTorch state dicts and checkpoints (torch.save, since 1.6)",
-    extensions=(".pt", ".pth", ".bin"),
+    summary="PyTorch state dicts, checkpoints and modules (torch.save)",
+    extensions=(".pt", ".pth", ".bin", ".pkl"),
     spec="https://docs.pytorch.org/docs/stable/notes/serialization.html",
-    holds=Holds.WEIGHTS,
+    holds=Holds.WEIGHTS | Holds.TRAINING | Holds.METADATA,
     sniff=sniff,
     read=read,
     write=write,
     dialect="torch",
+    shards=shards.index_names,
+    structures=frozenset({"torch"}),
 )

@@ -1,57 +1,160 @@
 """Writes what torch.save writes since 1.6: a zip file with a pickle, and one member for each storage.
 
-Source: torch/serialization.py (`_save`), torch/_utils.py (the rebuild functions).
+    <root>/data.pkl            the pickled value
+    <root>/.format_version     1
+    <root>/.storage_alignment  64: where the content of each member begins, in the file
+    <root>/byteorder           little
+    <root>/data/<key>          a storage
+    <root>/version             3
+
+Source: torch/serialization.py (`_save`), torch/_utils.py (the rebuild functions),
+torch/_weights_only_unpickler.py (what is read without trust).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
+from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import UnsupportedError
 from panmodel.io.sink import StagedFile
-from panmodel.wire.pickle import Global, Object, PersistentId, dump
+from panmodel.wire.pickle import Dictionary, Global, Object, PersistentId, dump
 from panmodel.wire.writable import Writable
 from panmodel.wire.zip_writer import ArchiveWriter
 
 VERSION = 3
+ALIGNMENT = 64
 
 
-def save(
-    tensors: Mapping[str, Writable],
-    staged: StagedFile,
-    *,
-    modules: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
-    root: str = "archive",
-) -> None:
-    """Write a state dict, an OrderedDict of tensors, as torch.save does. Bytes pass through in pieces.
+@dataclass(frozen=True, slots=True)
+class PlainTensor:
+    """A tensor to be written, contiguous in a storage of its own.
+
+    Attributes:
+        name: What to call it in messages.
+        content: The elements; tensors of the same content share a storage.
+        parameter: It is an nn.Parameter.
+        requires_grad: It takes gradients.
+    """
+
+    name: str
+    content: Writable
+    parameter: bool = False
+    requires_grad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedTensor:
+    """A tensor of integers that stand for (integer - zero_point) * scale.
+
+    Attributes:
+        data: The integers.
+        dtype: torch's name of the type, "qint8".
+        scheme: torch's name, "per_tensor_affine".
+        parameters: Scale and zero point; with an axis as the third, one of each per index along it.
+    """
+
+    data: PlainTensor
+    dtype: str
+    scheme: str
+    parameters: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseTensor:
+    """A sparse tensor.
+
+    Attributes:
+        layout: torch's name, "sparse_coo".
+        parts: Indices and values, in the order of torch's constructor.
+        size: Its dimensions.
+        coalesced: Of sparse_coo, whether the indices are sorted and occur once; None if unsaid.
+    """
+
+    layout: str
+    parts: tuple[PlainTensor, ...]
+    size: tuple[int, ...]
+    coalesced: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NestedTensor:
+    """Tensors of different shapes in one buffer: buffer, sizes, strides, offsets."""
+
+    parts: tuple[PlainTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetaTensor:
+    """A tensor without elements: torch's name of the type, dimensions and strides."""
+
+    dtype: str
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetOf:
+    """A set, with an order."""
+
+    items: tuple[object, ...]
+
+
+#: What stands for a tensor in a value to be written.
+AnyTensor: TypeAlias = PlainTensor | QuantizedTensor | SparseTensor | NestedTensor | MetaTensor
+
+
+def state_dict(
+    tensors: Mapping[str, Writable], modules: Mapping[str, Mapping[str, object]] = MappingProxyType({})
+) -> Dictionary:
+    """A state dict to be written.
 
     Args:
         tensors: Name → tensor. One that appears under two names gets one storage.
-        staged: The file to write.
         modules: Module name → its version, which `load_state_dict` looks for in `_metadata`.
+    """
+    made = Dictionary({name: PlainTensor(name, tensor) for name, tensor in tensors.items()})
+    if modules:
+        made.attributes["_metadata"] = Dictionary({name: dict(told) for name, told in modules.items()})
+    return made
+
+
+def check(tensors: Mapping[str, Writable], where: str) -> None:
+    """Refuse tensors that torch has no plain type for.
+
+    Raises:
+        UnsupportedError: There are some; all are named.
+    """
+    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor.dtype)]
+    if foreign:
+        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
+        raise UnsupportedError(f"torch has no type for {shown}", where=where)
+
+
+def save(value: object, staged: StagedFile, *, root: str = "archive") -> None:
+    """Write a value as torch.save does. Bytes of tensors pass through in pieces.
+
+    Args:
+        value: dict, `Dictionary` (an OrderedDict with its attributes), list, tuple, `SetOf` within each other; tensors
+            as one of `AnyTensor`; None, bool, int, float, complex, str and bytes.
+        staged: The file to write.
         root: The folder in the archive.
 
     Raises:
         UnsupportedError: Tensors that torch has no type for; nothing is written.
     """
-    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor.dtype)]
-    if foreign:
-        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
-        raise UnsupportedError(f"torch has no type for {shown}", where=str(staged.final))
-    storages: dict[int, tuple[str, Writable]] = {}
-    state_dict = Object(_ORDERED_DICT)
-    for name, tensor in tensors.items():
-        key, _ = storages.setdefault(id(tensor), (str(len(storages)), tensor))
-        state_dict.items.append((name, _pickled(tensor, key)))
-    if modules:
-        metadata = Object(_ORDERED_DICT, items=[(name, dict(told)) for name, told in modules.items()])
-        state_dict.states.append({"_metadata": metadata})
-    archive = ArchiveWriter(staged)
-    for name, content in (("data.pkl", dump(state_dict)), ("byteorder", b"little")):
+    pickling = _Pickling()
+    pickled = pickling.value(value)
+    check({tensor.name: tensor.content for tensor in pickling.plain}, str(staged.final))
+    archive = ArchiveWriter(staged, alignment=ALIGNMENT)
+    records = (("data.pkl", dump(pickled)), (".format_version", b"1"), (".storage_alignment", b"%d" % ALIGNMENT))
+    for name, content in (*records, ("byteorder", b"little")):
         archive.add(f"{root}/{name}", [content], len(content))
-    for key, tensor in storages.values():
+    for key, tensor in pickling.storages.values():
         archive.add(f"{root}/data/{key}", tensor.chunks(), tensor.nbytes)
     archive.add(f"{root}/version", [b"%d\n" % VERSION], 2)
     archive.close()
@@ -62,21 +165,89 @@ def _is_plain(dtype: DType) -> bool:
     return dtype.torch is not None and not dtype.torch.startswith("q")
 
 
+def _rebuild(name: str) -> Global:
+    return Global("torch._utils", f"_rebuild_{name}")
+
+
 _ORDERED_DICT = Global("collections", "OrderedDict")
-_REBUILD_V2, _REBUILD_V3 = Global("torch._utils", "_rebuild_tensor_v2"), Global("torch._utils", "_rebuild_tensor_v3")
 _UNTYPED = Global("torch.storage", "UntypedStorage")
+_LAYOUT = Global("torch.serialization", "_get_layout")
 
 
-def _pickled(tensor: Writable, key: str) -> Object:
-    """The call that rebuilds a tensor, contiguous from the begin of its own storage."""
-    dtype, strides, step = tensor.dtype, [], 1
-    for extent in reversed(tensor.shape):
+@dataclass(slots=True)
+class _Pickling:
+    """Turns a value into calls of the rebuild functions, and numbers the storages.
+
+    Attributes:
+        storages: Identity of a tensor → the key of its storage, and the tensor.
+        plain: Tensors that have to be of a type of torch.
+    """
+
+    storages: dict[int, tuple[str, Writable]] = field(default_factory=dict)
+    plain: list[PlainTensor] = field(default_factory=list)
+
+    def value(self, value: object) -> object:
+        if isinstance(value, Dictionary):
+            return self._ordered(value)
+        if isinstance(value, dict):
+            return {self.value(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.value(item) for item in value)
+        if isinstance(value, SetOf):
+            return Object(Global("builtins", "set"), ([self.value(item) for item in value.items],))
+        if isinstance(value, complex):
+            return Object(Global("builtins", "complex"), (value.real, value.imag))
+        if isinstance(value, bytes):
+            return Object(Global("_codecs", "encode"), (value.decode("latin-1"), "latin1"))
+        return self._tensor(value)
+
+    def _ordered(self, value: Dictionary) -> Object:
+        made = Object(_ORDERED_DICT, items=[(self.value(key), self.value(item)) for key, item in value.items()])
+        if value.attributes:
+            made.states.append({key: self.value(item) for key, item in value.attributes.items()})
+        return made
+
+    def _tensor(self, value: object) -> object:
+        match value:
+            case PlainTensor():
+                return self._plain(value)
+            case QuantizedTensor(data, dtype, scheme, parameters):
+                self.plain.append(data)
+                quantizer = (Global("torch", scheme), *map(self.value, parameters))
+                view = self._view(data.content, Global("torch", dtypes.ALL[dtype].torch_storage or ""))
+                return Object(_rebuild("qtensor"), (*view, quantizer, data.requires_grad, Object(_ORDERED_DICT)))
+            case SparseTensor(layout, parts, size, coalesced):
+                told = (coalesced,) if layout == "sparse_coo" and coalesced is not None else ()
+                made = (*map(self._plain, parts), Object(Global("torch", "Size"), (size,)), *told)
+                return Object(_rebuild("sparse_tensor"), (Object(_LAYOUT, (f"torch.{layout}",)), made))
+            case NestedTensor(parts):
+                return Object(_rebuild("nested_tensor"), tuple(self._plain(part) for part in parts))
+            case MetaTensor(dtype, size, strides):
+                return Object(_rebuild("meta_tensor_no_storage"), (Global("torch", dtype), size, strides, False))
+        return value
+
+    def _plain(self, tensor: PlainTensor) -> object:
+        """The call that rebuilds a tensor."""
+        self.plain.append(tensor)
+        dtype, hooks = tensor.content.dtype, Object(_ORDERED_DICT)
+        view = self._view(tensor.content, Global("torch", dtype.torch_storage) if dtype.torch_storage else None)
+        grad = tensor.requires_grad and not tensor.parameter
+        made = Object(_rebuild("tensor_v2"), (*view, grad, hooks))
+        if dtype.torch_storage is None:
+            made = Object(_rebuild("tensor_v3"), (*view, grad, hooks, Global("torch", str(dtype.torch))))
+        return Object(_rebuild("parameter"), (made, tensor.requires_grad, hooks)) if tensor.parameter else made
+
+    def _view(self, content: Writable, kind: Global | None) -> tuple[object, ...]:
+        """Storage, offset, size and strides: contiguous from the begin of a storage of its own."""
+        key, _ = self.storages.setdefault(id(content), (str(len(self.storages)), content))
+        count = content.nbytes // content.dtype.itemsize if kind and content.dtype.itemsize else content.nbytes
+        storage = PersistentId(("storage", kind or _UNTYPED, key, "cpu", count))
+        return storage, 0, tuple(content.shape), _strides(content.shape)
+
+
+def _strides(shape: Sequence[int]) -> tuple[int, ...]:
+    strides, step = [], 1
+    for extent in reversed(shape):
         strides.append(step)
         step *= max(extent, 1)
-    typed = dtype.torch_storage is not None
-    kind = Global("torch", dtype.torch_storage) if dtype.torch_storage else _UNTYPED
-    storage = PersistentId(("storage", kind, key, "cpu", tensor.nbytes // (dtype.itemsize if typed else 1)))
-    args = (storage, 0, tensor.shape, tuple(reversed(strides)), False, Object(_ORDERED_DICT))
-    if typed:
-        return Object(_REBUILD_V2, args)
-    return Object(_REBUILD_V3, (*args, Global("torch", str(dtype.torch))))
+    return tuple(reversed(strides))

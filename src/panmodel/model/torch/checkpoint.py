@@ -1,233 +1,265 @@
-"""What lies in the containers that people pickle with torch.save: state dicts, nested ones, training checkpoints."""
+"""What lies in the containers that people pickle with torch.save, taken apart into a skeleton and tensors by name."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from panmodel import dtypes
 from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
-from panmodel.model.tensor import Tensor
-from panmodel.model.training import TrainingState
-from panmodel.wire.pickle import Dictionary, describe
-from panmodel.wire.torch_records import TensorRecord
-
-#: Keys under which checkpoints keep the model's state dict, the optimizer's, and how far training has come.
-_STATE_DICTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights")
-_OPTIMIZERS = ("optimizer_state_dict", "optimizer", "optim")
-_EPOCHS, _STEPS = ("epoch",), ("step", "global_step", "iteration", "iter")
-#: What the slots tell of the optimizer, the longest list first.
-_KINDS = (
-    ({"exp_avg", "exp_avg_sq"}, "adam"),
-    ({"exp_avg", "exp_inf"}, "adamax"),
-    ({"square_avg", "acc_delta"}, "adadelta"),
-    ({"square_avg"}, "rmsprop"),
-    ({"momentum_buffer"}, "sgd"),
-    ({"sum"}, "adagrad"),
+from panmodel.model.torch.modules import ModuleContents, attributes, is_module, module_contents
+from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
+from panmodel.model.torch.training import state_dict_key
+from panmodel.wire.pickle import Dictionary, Object, describe
+from panmodel.wire.torch_records import (
+    ArrayRecord,
+    ComposedRecord,
+    MetaRecord,
+    PlainValue,
+    SubclassRecord,
+    TensorRecord,
 )
-#: Buffers of torch.nn's normalisations, which no optimizer has slots for.
-_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
 #: Containers may hold each other so that there are far more ways to a thing than things.
 _REPEATS, _FEW = 8, 100_000
-_CONTAINERS = (dict, list, tuple, set, frozenset)
+_FEW_PARTS = 8  # of a tuple that is a key
+#: The integers of quantized types, which every format can hold.
+_INTEGERS = {"qint8": dtypes.INT8, "quint8": dtypes.UINT8, "qint32": dtypes.INT32}
+
+Record: TypeAlias = TensorRecord | ArrayRecord
 
 
 @dataclass
 class Contents:
-    """Everything in a pickled container, under names joined by dots.
+    """A pickled value, taken apart.
 
     Attributes:
-        tensors: The tensors.
-        values: Numbers, strings and None.
-        opaque: Names of what is neither.
-        modules: Module name → what `state_dict()._metadata` says of it (version).
+        root: The containers, with the names of the tensors in them.
+        key: The key of the state dict whose tensors go by their names there, "" if there is none.
+        tensors: Name → what the tensor is, in the order of the file.
+        modules: Of whole modules: name → class, settings and the like.
+        opaque: Names of what is neither a tensor nor a plain value, and is left out.
+        changed: Names of what is taken for something simpler, with what it was.
+        unregistered: Names of tensors of modules that are no part of their state dict, and are left out.
     """
 
-    tensors: dict[str, TensorRecord] = field(default_factory=dict)
-    values: dict[str, object] = field(default_factory=dict)
-    opaque: list[str] = field(default_factory=list)
+    root: Node = None
+    key: str = ""
+    tensors: dict[str, Record] = field(default_factory=dict)
     modules: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    def add(self, name: str, item: object) -> None:
-        """Sort in what is no container."""
-        if isinstance(item, TensorRecord):
-            self.tensors[name] = item
-        elif item is None or isinstance(item, (bool, int, float, str)):
-            self.values[name] = item
-        else:
-            self.opaque.append(name)
+    opaque: list[str] = field(default_factory=list)
+    changed: dict[str, list[str]] = field(default_factory=dict)
+    unregistered: list[str] = field(default_factory=list)
 
 
-def state_dict_of(value: object) -> str:
-    """The key under which a checkpoint keeps the model's state dict, "" if there is not exactly one."""
-    if not isinstance(value, dict):
-        return ""
-    found = [key for key in _STATE_DICTS if _is_state_dict(value.get(key))]
-    return found[0] if len(found) == 1 else ""
+def contents(value: object, where: str, *, limits: Limits = DEFAULT) -> Contents:
+    """Take a pickled value apart.
 
-
-def _is_state_dict(value: object) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(item, TensorRecord) for item in value.values())
-
-
-def contents(value: object, where: str, *, without_prefix: str = "", limits: Limits = DEFAULT) -> Contents:
-    """Walk a container.
+    Nested containers give names joined by dots. What lies in the one state dict of a checkpoint goes by its name there.
 
     Args:
-        value: Dicts, lists and tuples within each other.
+        value: Containers, tensors, plain values and inert records.
         where: The file, for messages.
-        without_prefix: A first key that names below it go without.
         limits: Caps on depth and number.
 
     Raises:
         LimitError: It is nested too deep, or without end.
         UnsupportedError: Two tensors come to have one name.
     """
-    found, nodes, characters = Contents(), 0, 0
-    sizes: dict[int, int] = {}  # of every container once, however many hold it
-    pending: list[tuple[tuple[str, ...], object]] = [((), value)]
-    while pending:
-        path, item = pending.pop()
-        name = ".".join(path[1:] if without_prefix and path[:1] == (without_prefix,) else path)
-        nodes, characters = nodes + 1, characters + len(name)
-        if isinstance(item, _CONTAINERS):
-            sizes.setdefault(id(item), len(item))
-        is_repeated = nodes > _FEW and nodes > _REPEATS * sum(sizes.values()) if nodes % _FEW == 1 else False
-        if len(path) > limits.nesting or nodes > 2 * limits.tensors or characters > limits.pickle_bytes or is_repeated:
-            raise LimitError("containers are nested too deep, or within themselves", where=where)
-        if isinstance(item, _CONTAINERS):
-            if isinstance(item, Dictionary) and not found.modules:
-                found.modules = _modules(item)
-            pending.extend(((*path, key), child) for key, child in reversed(list(_children(item))))
-        elif name in found.tensors and isinstance(item, TensorRecord):
-            raise UnsupportedError(f"two tensors come to be named {name[:200]!r}", where=where)
-        else:
-            found.add(name, item)
+    walk = _Walk(where, limits)
+    found = walk.found
+    found.root = walk.node(value, ())
+    key = state_dict_key(found.root)
+    names = {name: name.removeprefix(f"{key}.") for name in _under(found.root, key)} if key else {}
+    if len({names.get(name, name) for name in found.tensors}) == len(found.tensors):
+        found.key = key
+        found.root = _renamed(found.root, names)
+        found.tensors = {names.get(name, name): record for name, record in found.tensors.items()}
+        prefix = f"{key}." if key else ""
+        found.modules = {name if name != key else "": told for name, told in found.modules.items()}
+        found.modules = {name.removeprefix(prefix): told for name, told in found.modules.items()}
     return found
 
 
-def _children(item: object) -> Iterator[tuple[str, object]]:
-    if isinstance(item, dict):
-        for key, child in item.items():
-            yield _text(key), child
-    elif isinstance(item, _CONTAINERS):
-        for index, child in enumerate(item):
-            yield str(index), child
+def _under(root: Node, key: str) -> Iterable[str]:
+    return [leaf.name for leaf in leaves(root.get(key))] if isinstance(root, Branch) else []
+
+
+def _renamed(node: Node, names: dict[str, str]) -> Node:
+    if isinstance(node, Leaf):
+        return dataclasses.replace(node, name=names.get(node.name, node.name))
+    if not isinstance(node, Branch) or not names:
+        return node
+    items = tuple((key, _renamed(child, names)) for key, child in node.items)
+    return dataclasses.replace(node, items=items)
+
+
+class _Walk:
+    """Makes the skeleton of a value; depth and number are bounded."""
+
+    def __init__(self, where: str, limits: Limits) -> None:
+        self.where, self.limits, self.found = where, limits, Contents()
+        self._nodes = self._characters = self._unique = 0
+        self._seen: set[int] = set()
+
+    def node(self, value: object, path: tuple[str, ...]) -> Node:
+        """The skeleton of a value, whose tensors are put under their names."""
+        self._count(path)
+        if is_scalar(value):
+            return value
+        if isinstance(value, TensorRecord):
+            return self._tensor(value, path)
+        if isinstance(value, (dict, list, tuple, set, frozenset)):
+            return self._container(value, path)
+        if isinstance(value, Object):
+            return self._object(value, path)
+        return self._other(value, path)
+
+    def _count(self, path: tuple[str, ...]) -> None:
+        self._nodes += 1
+        self._characters += sum(map(len, path)) + len(path)
+        repeats = self._nodes > _FEW and self._nodes > _REPEATS * (self._unique + 1)
+        too_many = self._nodes > 2 * self.limits.tensors or self._characters > self.limits.pickle_bytes
+        if len(path) > self.limits.nesting or too_many or repeats:
+            raise LimitError("containers are nested too deep, or within themselves", where=self.where)
+
+    def _once(self, value: object, size: int) -> None:
+        """Count what a container holds once, however many hold it."""
+        if id(value) not in self._seen:
+            self._seen.add(id(value))
+            self._unique += 1 + size
+
+    def _leaf(self, record: Record, path: tuple[str, ...], *, parameter: bool = False, grad: bool = False) -> Leaf:
+        name = ".".join(path) or "tensor"
+        if name in self.found.tensors:
+            raise UnsupportedError(f"two tensors come to be named {name[:200]!r}", where=self.where)
+        self.found.tensors[name] = record
+        return Leaf(name, parameter, grad)
+
+    def _changed(self, what: str, path: tuple[str, ...]) -> None:
+        self.found.changed.setdefault(what, []).append(".".join(path))
+
+    def _left_out(self, value: object, path: tuple[str, ...]) -> None:
+        self.found.opaque.append(".".join(path) or describe(value))
+
+    # Tensors
+
+    def _tensor(self, record: TensorRecord, path: tuple[str, ...]) -> Node:
+        if record.state:
+            self._changed("tensors without the attributes that were set on them", path)
+        quantizer = record.quantizer
+        if quantizer is None:
+            return self._leaf(record, path, parameter=record.parameter, grad=record.requires_grad)
+        plain = dataclasses.replace(record, dtype=_INTEGERS.get(record.dtype.name, record.dtype), quantizer=None)
+        items: list[tuple[Key, Node]] = [("data", self._leaf(plain, path))]
+        items += [("dtype", record.dtype.name), ("scheme", quantizer.scheme)]
+        parts = (("scale", quantizer.scale), ("zero_point", quantizer.zero_point), ("axis", quantizer.axis))
+        items += [(key, self.node(part, (*path, key))) for key, part in parts]
+        return Branch("quantized", tuple(items))
+
+    def _composed(self, record: ComposedRecord, path: tuple[str, ...]) -> Branch:
+        size = None if record.shape is None else Branch("tuple", tuple(enumerate(record.shape)))
+        items: list[tuple[Key, Node]] = [("layout", record.layout), ("size", size), ("coalesced", record.coalesced)]
+        items += [(key, self._leaf(part, (*path, key))) for key, part in record.components.items()]
+        return Branch("nested" if record.layout == "nested" else "sparse", tuple(items))
+
+    def _other(self, value: object, path: tuple[str, ...]) -> Node:
+        if isinstance(value, ComposedRecord):
+            return self._composed(value, path)
+        if isinstance(value, MetaRecord):
+            shape, strides = (Branch("tuple", tuple(enumerate(sizes))) for sizes in (value.shape, value.strides))
+            return Branch("meta", (("dtype", value.dtype.name), ("size", shape), ("stride", strides)))
+        if isinstance(value, ArrayRecord) and value.dtype is not None:
+            self._changed("numpy arrays as tensors", path)
+            return self._leaf(value, path)
+        if isinstance(value, SubclassRecord):
+            self._changed("tensors of other classes as plain ones", path)
+            parts = {"": value.inner, "state": value.state, "args": value.args}
+            if isinstance(value.inner, TensorRecord):
+                return self._tensor(value.inner, path)
+            told = {key: part for key, part in parts.items() if part}
+            return self._branch("object", list(told.items()), path, cls=describe(value.cls))
+        if isinstance(value, PlainValue):
+            self._changed("values of Python's library as text", path)
+            return value.text
+        self._left_out(value, path)
+        return None
+
+    # Containers
+
+    def _container(self, value: object, path: tuple[str, ...]) -> Branch:
+        if isinstance(value, dict):
+            self._once(value, len(value))
+            kind = "OrderedDict" if isinstance(value, Dictionary) else "dict"
+            return self._branch(kind, list(value.items()), path, modules=_versions(value))
+        assert isinstance(value, (list, tuple, set, frozenset))
+        self._once(value, len(value))
+        kind = "list" if isinstance(value, list) else "tuple" if isinstance(value, tuple) else "set"
+        return self._branch(kind, list(enumerate(value)), path)
+
+    def _object(self, value: Object, path: tuple[str, ...]) -> Node:
+        if is_module(value):
+            return self._module(value, path)
+        held = attributes(value)
+        if value.called or not (held or value.items or value.elements):
+            self._left_out(value, path)
+            return None
+        self._once(value, len(held) + len(value.items) + len(value.elements))
+        self._changed("objects as dictionaries", path)
+        items = [*held.items(), *value.items, *enumerate(value.elements)]
+        return self._branch("object", items, path, cls=describe(value.cls))
+
+    def _branch(
+        self,
+        kind: str,
+        items: list[tuple[object, object]],
+        path: tuple[str, ...],
+        *,
+        cls: str = "",
+        modules: dict[str, dict[str, Scalar]] | None = None,
+    ) -> Branch:
+        made: list[tuple[Key, Node]] = []
+        for key, child in items:
+            name = key if is_key(key) else _text(key)
+            if name is not key:
+                self._changed("keys of dictionaries as text", path)
+            opaque = len(self.found.opaque)
+            node = self.node(child, (*path, str(name)))
+            if node is not None or child is None or len(self.found.opaque) == opaque or kind in ("list", "tuple"):
+                made.append((name, node))
+        return Branch(kind, tuple(made), cls, modules)
+
+    def _module(self, value: Object, path: tuple[str, ...]) -> Branch:
+        found: ModuleContents = module_contents(value, self.where, limits=self.limits)
+        self._changed("whole modules as their state dicts", path)
+        prefix = "".join(f"{part}." for part in path)
+        self.found.unregistered += [prefix + name for name in found.unregistered]
+        base = ".".join(path)
+        self.found.modules |= {(prefix + name if name else base): told for name, told in found.tree.items()}
+        self._once(value, len(found.state_dict) + len(found.tree))
+        self._nodes += len(found.tree)
+        nodes = ((name, self.node(tensor, (*path, name))) for name, tensor in found.state_dict.items())
+        items = ((name, Leaf(node.name) if isinstance(node, Leaf) else node) for name, node in nodes)  # detached
+        return Branch("OrderedDict", tuple(items))
 
 
 def _text(key: object) -> str:
-    """A dictionary key as part of a name."""
-    return key if isinstance(key, str) else str(key) if _is_index(key) else describe(key)
+    """A key that JSON has no form for, as part of a name."""
+    if isinstance(key, tuple) and len(key) <= _FEW_PARTS and all(map(is_scalar, key)):
+        return ", ".join(map(describe, key))
+    return describe(key)
 
 
-def _is_index(key: object) -> bool:
-    return type(key) is int and -(1 << 63) <= key < 1 << 63
-
-
-def _modules(value: Dictionary) -> dict[str, dict[str, object]]:
-    metadata = value.attributes.get("_metadata")
+def _versions(value: object) -> dict[str, dict[str, Scalar]] | None:
+    """`_metadata` of a state dict: what it says of each module."""
+    metadata = value.attributes.get("_metadata") if isinstance(value, Dictionary) else None
     if not isinstance(metadata, dict):
-        return {}
+        return None
     return {
-        name: {key: told for key, told in item.items() if isinstance(key, str) and isinstance(told, (int, float, str))}
+        name: {key: told for key, told in item.items() if isinstance(key, str) and is_scalar(told)}
         for name, item in metadata.items()
         if isinstance(name, str) and isinstance(item, dict)
     }
-
-
-def training_state(
-    value: object, inside: str, found: Contents, tensors: Mapping[str, Tensor]
-) -> tuple[TrainingState | None, frozenset[str]]:
-    """Step, epoch, optimizer and slots of a checkpoint.
-
-    Args:
-        value: The pickled container.
-        inside: The key of the state dict in it.
-        found: Its contents by name.
-        tensors: The same tensors, lazy.
-
-    Returns:
-        The training state, None if there is none, and the names of values that went into it.
-    """
-    if not isinstance(value, dict):
-        return None, frozenset()
-    state, used = TrainingState(), set()
-    for key in (*_EPOCHS, *_STEPS):
-        number = value.get(key)
-        if type(number) is int:
-            used.add(key)
-            if key in _EPOCHS:
-                state.epoch = number
-            elif state.step is None:
-                state.step = number
-    for key in _OPTIMIZERS:
-        optimizer = value.get(key)
-        if isinstance(optimizer, dict) and isinstance(optimizer.get("state"), dict):
-            _read_optimizer(state, key, optimizer, _parameters(value.get(inside) if inside else None, found), tensors)
-            used |= {name for name in found.values if name.startswith(f"{key}.param_groups.")}
-            break
-    return (state, frozenset(used)) if used or state.slots else (None, frozenset())
-
-
-def _parameters(state_dict: object, found: Contents) -> list[tuple[str, tuple[int, ...]]]:
-    """Name and shape of what an optimizer has slots for, in the order of `Module.parameters()`."""
-    if not isinstance(state_dict, dict):
-        return []
-    names = [name for name in state_dict if isinstance(name, str) and name.rpartition(".")[2] not in _BUFFERS]
-    return [(name, found.tensors[name].shape) for name in names]
-
-
-def _read_optimizer(
-    state: TrainingState,
-    key: str,
-    optimizer: Mapping[object, object],
-    parameters: list[tuple[str, tuple[int, ...]]],
-    tensors: Mapping[str, Tensor],
-) -> None:
-    groups = optimizer.get("param_groups")
-    groups = [group for group in groups if isinstance(group, dict)] if isinstance(groups, list) else []
-    if groups:
-        settings = {name: value for name, value in groups[0].items() if isinstance(name, str) and name != "params"}
-        state.hyperparameters = {name: value for name, value in settings.items() if _is_plain(value)}
-    slots: dict[str, dict[str, Tensor]] = {}
-    stored = optimizer["state"]
-    assert isinstance(stored, dict)
-    names = _names_of_parameters(groups, stored, parameters)
-    for index, content in stored.items():
-        prefix = f"{key}.state.{_text(index)}."
-        if isinstance(content, dict):
-            here = {
-                slot: tensors[prefix + slot] for slot in content if isinstance(slot, str) and prefix + slot in tensors
-            }
-            slots[names.get(index, _text(index))] = here
-    state.slots = {name: content for name, content in slots.items() if content}
-    kinds = {slot for content in state.slots.values() for slot in content}
-    state.optimizer = next((kind for needed, kind in _KINDS if needed <= kinds), "")
-    if state.optimizer == "adam" and state.hyperparameters.get("decoupled_weight_decay"):
-        state.optimizer = "adamw"
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, (list, tuple)):
-        return len(value) <= 8 and all(item is None or isinstance(item, (bool, int, float, str)) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _names_of_parameters(
-    groups: list[dict[object, object]], stored: Mapping[object, object], parameters: list[tuple[str, tuple[int, ...]]]
-) -> dict[object, str]:
-    """Optimizer index → parameter name, where number and shapes leave no doubt; the file itself does not say."""
-    indices = [index for group in groups if isinstance(group.get("params"), list) for index in group["params"]]  # type: ignore[attr-defined]
-    if len(indices) != len(parameters) or not all(map(_is_index, indices)):
-        return {}
-    names: dict[object, str] = {}
-    for index, (name, shape) in zip(indices, parameters, strict=True):
-        content = stored.get(index, {})
-        slots = (
-            [slot for slot in content.values() if isinstance(slot, TensorRecord)] if isinstance(content, dict) else []
-        )
-        if any(slot.shape not in (shape, ()) and math.prod(slot.shape) != 1 for slot in slots):
-            return {}
-        names[index] = name
-    return names

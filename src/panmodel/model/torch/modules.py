@@ -1,0 +1,135 @@
+"""Whole modules in pickles: their state dict, and what the pickle says of each module besides.
+
+A module is an object like any other; what makes it one is its state: `_parameters`, `_buffers` and `_modules`. Its
+`forward` is no part of a pickle.
+
+Source: torch/nn/modules/module.py (`state_dict`, `_save_to_state_dict`, `__setstate__`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from panmodel.errors import LimitError
+from panmodel.limits import DEFAULT, Limits
+from panmodel.model.torch.skeleton import is_scalar
+from panmodel.wire.pickle import Object, describe
+from panmodel.wire.torch_records import ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
+
+_PARTS = ("_parameters", "_buffers", "_modules")
+_MOST_SETTINGS = 16  # values in a list that is a hyper-parameter
+#: Modules may hold each other so that there are far more ways to one than modules.
+_REPEATS, _FEW = 8, 10_000
+_TENSORS = (TensorRecord, ComposedRecord, MetaRecord, SubclassRecord)
+
+
+@dataclass(slots=True)
+class ModuleContents:
+    """A module and those below it.
+
+    Attributes:
+        state_dict: Name → parameter or buffer, in the order of torch's `state_dict()`.
+        tree: Name of each module ("" for the outermost) → its class, settings, and whether it was training.
+        unregistered: Names of tensors that are attributes and no part of the state dict.
+    """
+
+    state_dict: dict[str, object] = field(default_factory=dict)
+    tree: dict[str, dict[str, object]] = field(default_factory=dict)
+    unregistered: list[str] = field(default_factory=list)
+
+
+def is_module(value: object) -> bool:
+    """Whether an object has the state of a module."""
+    return isinstance(value, Object) and all(isinstance(attributes(value).get(part), dict) for part in _PARTS)
+
+
+def attributes(item: Object) -> dict[object, object]:
+    """What BUILD put into the `__dict__` of an object."""
+    found: dict[object, object] = {}
+    for state in item.states:
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], (dict, type(None))):
+            for part in state:  # the state of a class with __slots__: its __dict__, then the slots
+                found.update(part if isinstance(part, dict) else {})
+        elif isinstance(state, dict):
+            found.update(state)
+    return found
+
+
+def module_contents(module: Object, where: str, *, limits: Limits = DEFAULT) -> ModuleContents:
+    """Walk a module.
+
+    Raises:
+        LimitError: Modules are nested too deep, or within each other without end.
+    """
+    found = ModuleContents()
+    seen: set[int] = set()
+    pending: list[tuple[tuple[str, ...], Object]] = [((), module)]
+    while pending:
+        path, item = pending.pop()
+        seen.add(id(item))
+        visits = len(found.tree)
+        if len(path) > limits.nesting or (visits > _FEW and visits > _REPEATS * len(seen)):
+            raise LimitError("modules are nested too deep, or within themselves", where=where)
+        held = attributes(item)
+        name = ".".join(path)
+        _collect(found, name, held)
+        found.tree[name] = _described(item, held)
+        children = [(key, child) for key, child in _named(held["_modules"]) if isinstance(child, Object)]
+        pending.extend(((*path, key), child) for key, child in reversed(children) if is_module(child))
+    return found
+
+
+def _collect(found: ModuleContents, name: str, held: Mapping[object, object]) -> None:
+    """The parameters and persistent buffers of one module."""
+    passing = _passing(held)
+    registered: set[int] = set()
+    for part in ("_parameters", "_buffers"):
+        for key, tensor in _named(held[part]):
+            registered.add(id(tensor))
+            if tensor is not None and not (part == "_buffers" and key in passing):
+                found.state_dict[_join(name, key)] = tensor
+    for attribute, value in held.items():
+        if isinstance(attribute, str) and isinstance(value, _TENSORS) and id(value) not in registered:
+            found.unregistered.append(_join(name, attribute))
+
+
+def _described(item: Object, held: Mapping[object, object]) -> dict[str, object]:
+    told: dict[str, object] = {"class": describe(item.cls)}
+    if isinstance(held.get("training"), bool):
+        told["training"] = held["training"]
+    hooks = [key for key, hook in held.items() if isinstance(key, str) and key.endswith("_hooks") and hook]
+    if hooks:
+        told["hooks"] = hooks
+    if passing := sorted(_passing(held)):
+        told["non_persistent_buffers"] = passing
+    settings = {
+        key: value for key, value in held.items() if isinstance(key, str) and key[:1] != "_" and key != "training"
+    }
+    told.update((key, _plain(value)) for key, value in settings.items() if key not in told and _is_setting(value))
+    return told
+
+
+def _is_setting(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) <= _MOST_SETTINGS and all(map(is_scalar, value))
+    return is_scalar(value)
+
+
+def _plain(value: object) -> object:
+    return [*value] if isinstance(value, (list, tuple)) else value
+
+
+def _passing(held: Mapping[object, object]) -> set[str]:
+    """Names of the buffers that `state_dict()` leaves out."""
+    names = held.get("_non_persistent_buffers_set")
+    return {name for name in names if isinstance(name, str)} if isinstance(names, (set, frozenset, list)) else set()
+
+
+def _named(part: object) -> Iterator[tuple[str, object]]:
+    if isinstance(part, dict):
+        yield from ((key, value) for key, value in part.items() if isinstance(key, str))
+
+
+def _join(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key

@@ -1,0 +1,188 @@
+"""Optimizers in checkpoints: `optimizer.state_dict()` told from its form, and which slots belong to which parameter.
+
+The file numbers parameters in the order in which the optimizer was given them, and does not say their names (before
+`named_parameters()` could be given, torch 2.6). They are found where number, order and shapes leave no doubt.
+
+Source: torch/optim/optimizer.py (`Optimizer.state_dict`), torch/optim/*.py (the slots and settings of each).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from panmodel.model.tensor import Tensor
+from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, is_scalar
+
+#: What the slots tell of the optimizer, the longest list first; then what the settings tell where there are no slots.
+_KINDS_BY_SLOTS = (
+    ({"exp_avg", "exp_avg_sq", "mu_product"}, "nadam"),
+    ({"exp_avg", "exp_avg_sq"}, "adam"),
+    ({"exp_avg", "exp_inf"}, "adamax"),
+    ({"square_avg", "acc_delta"}, "adadelta"),
+    ({"square_avg"}, "rmsprop"),
+    ({"momentum_buffer"}, "sgd"),
+    ({"prev", "step_size"}, "rprop"),
+    ({"ax", "eta", "mu"}, "asgd"),
+    ({"sum"}, "adagrad"),
+    ({"old_dirs"}, "lbfgs"),
+)
+_KINDS_BY_SETTINGS = (
+    ({"betas", "amsgrad"}, "adam"),
+    ({"dampening", "nesterov"}, "sgd"),
+    ({"alpha", "centered"}, "rmsprop"),
+    ({"lr_decay", "initial_accumulator_value"}, "adagrad"),
+    ({"rho"}, "adadelta"),
+    ({"history_size"}, "lbfgs"),
+)
+_MOST_SETTINGS = 16  # values in a list that is a setting
+
+#: A parameter's name and tensor.
+Parameters = Sequence[tuple[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """One `optimizer.state_dict()`.
+
+    Attributes:
+        path: Keys that lead to it.
+        state: Parameter index, or name, → its slots.
+        groups: The groups of parameters, each with its settings and the indices under "params".
+    """
+
+    path: tuple[Key, ...]
+    state: Branch
+    groups: tuple[Branch, ...]
+
+    @property
+    def indices(self) -> list[Node]:
+        """The indices of all parameters, group after group."""
+        return [index for group in self.groups for index in _members(group.get("params"))]
+
+    def settings(self) -> dict[str, object]:
+        """The settings of the first group; with several groups also those of each, under "param_groups"."""
+        each = [_settings(group) for group in self.groups]
+        return {} if not each else each[0] if len(each) == 1 else {**each[0], "param_groups": each}
+
+    def slots(self) -> Iterator[tuple[Key, dict[str, Leaf]]]:
+        """Index → the tensors that the optimizer keeps for the parameter."""
+        for index, content in self.state.items:
+            if isinstance(content, Branch):
+                yield index, {str(slot): leaf for slot, leaf in content.items if isinstance(leaf, Leaf)}
+
+    def kind(self) -> str:
+        """Kind in lower case; empty if nothing tells."""
+        branches = [content for _, content in self.state.items if isinstance(content, Branch)]
+        slots = {slot for content in branches for slot, _ in content.items}
+        settings = self.settings()
+        found = next((kind for needed, kind in _KINDS_BY_SLOTS if needed <= slots), "")
+        found = found or next((kind for needed, kind in _KINDS_BY_SETTINGS if needed <= set(settings)), "")
+        return "adamw" if found == "adam" and settings.get("decoupled_weight_decay") is True else found
+
+    def step(self) -> int | Leaf | None:
+        """What the first parameter's slots say of the number of steps."""
+        for _, content in self.state.items:
+            step = content.get("step") if isinstance(content, Branch) else None
+            if type(step) is int or isinstance(step, Leaf):
+                return step
+        return None
+
+
+def find_optimizers(root: Node) -> list[Optimizer]:
+    """Every optimizer in a skeleton, in order."""
+    found: list[Optimizer] = []
+    pending: list[tuple[tuple[Key, ...], Node]] = [((), root)]
+    while pending:
+        path, node = pending.pop()
+        if not isinstance(node, Branch):
+            continue
+        state, groups = node.get("state"), node.get("param_groups")
+        if isinstance(state, Branch) and state.is_mapping and isinstance(groups, Branch) and not groups.is_mapping:
+            branches = tuple(group for _, group in groups.items if isinstance(group, Branch) and group.is_mapping)
+            found.append(Optimizer(path, state, branches))
+        else:
+            pending.extend(((*path, key), child) for key, child in reversed(node.items))
+    return found
+
+
+def names_of_parameters(
+    optimizers: Sequence[Optimizer], parameters: Parameters, tensors: Mapping[str, Tensor]
+) -> list[dict[Key, str]]:
+    """For each optimizer: index → name of the parameter, empty where that is not sure.
+
+    Args:
+        optimizers: All of the file.
+        parameters: Those of the state dict, in its order; a tied one once.
+        tensors: The tensors of the file, which the slots are among.
+    """
+    told = [_told_names(optimizer) for optimizer in optimizers]
+    if all(names is not None for names in told):
+        return [names or {} for names in told]
+    counts = [len(optimizer.indices) for optimizer in optimizers]
+    if sum(counts) != len(parameters):  # each may have been given all of them
+        return [_by_order(optimizer, parameters, tensors) for optimizer in optimizers]
+    result, begin = [], 0
+    for optimizer, count in zip(optimizers, counts, strict=True):
+        result.append(_by_order(optimizer, parameters[begin : begin + count], tensors))
+        begin += count
+    return result
+
+
+def _told_names(optimizer: Optimizer) -> dict[Key, str] | None:
+    """The names that the file says: as keys of the state, or beside the indices."""
+    names: dict[Key, str] = {}
+    for group in optimizer.groups:
+        indices, told = _members(group.get("params")), _members(group.get("param_names"))
+        if indices and all(isinstance(index, str) for index in indices):
+            told = indices
+        if len(told) != len(indices) or not all(isinstance(name, str) for name in told):
+            return None
+        for index, name in zip(indices, told, strict=True):
+            if isinstance(index, (int, str)):
+                names[index] = str(name)
+    return names
+
+
+def _by_order(optimizer: Optimizer, parameters: Parameters, tensors: Mapping[str, Tensor]) -> dict[Key, str]:
+    """By the order of the state dict; or matrices before vectors, or after, as weight decay parts them into groups."""
+    indices = optimizer.indices
+    if len(indices) != len(parameters) or not all(map(_is_index, indices)):
+        return {}
+    shapes = {index: [tensors[leaf.name].shape for leaf in slots.values()] for index, slots in optimizer.slots()}
+    orders = [list(parameters)]
+    if len(optimizer.groups) == 2:
+        matrices = [entry for entry in parameters if len(entry[1].shape) > 1]
+        vectors = [entry for entry in parameters if len(entry[1].shape) <= 1]
+        orders += [matrices + vectors, vectors + matrices]
+    for order in orders:
+        pairs = list(zip(indices, order, strict=True))
+        if all(_fits(shapes.get(index, ()), tensor.shape) for index, (_, tensor) in pairs):  # type: ignore[arg-type]
+            return {index: name for index, (name, _) in pairs}  # type: ignore[misc]
+    return {}
+
+
+def _fits(slots: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> bool:
+    return all(slot == shape or math.prod(slot) == 1 for slot in slots)
+
+
+def _members(node: Node) -> list[Node]:
+    return [item for _, item in node.items] if isinstance(node, Branch) and not node.is_mapping else []
+
+
+def _is_index(node: Node) -> bool:
+    return type(node) is int or isinstance(node, str)
+
+
+def _settings(group: Branch) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in group.items:
+        if isinstance(key, str) and key not in ("params", "param_names"):
+            if is_scalar(value):
+                found[key] = value
+            elif isinstance(value, Branch) and not value.is_mapping and len(value.items) <= _MOST_SETTINGS:
+                plain = _members(value)
+                if all(map(is_scalar, plain)):
+                    found[key] = tuple(plain) if value.kind == "tuple" else plain
+    return found

@@ -1,0 +1,167 @@
+"""What the nested containers of a checkpoint tell of a training run, and which of their parts belong to it.
+
+The keys are those of PyTorch's tutorials, Lightning, Hugging Face's Trainer, fairseq, timm and detectron2.
+
+Source: https://docs.pytorch.org/tutorials/beginner/saving_loading_models.html,
+https://lightning.ai/docs/pytorch/stable/common/checkpointing_basic.html (contents of a checkpoint).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from panmodel.model.tensor import Tensor
+from panmodel.model.torch.optimizer import Optimizer, Parameters, find_optimizers, names_of_parameters
+from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, leaves
+from panmodel.model.training import TrainingState
+
+#: Keys under which checkpoints keep the model's state dict, and copies of it that are averaged over time.
+_STATE_DICTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights")
+_AVERAGED = re.compile(r".*(^|_)ema(_|$).*|.*shadow.*|swa_.*")
+_EPOCHS = ("epoch", "start_epoch", "current_epoch")
+_STEPS = ("global_step", "step", "iteration", "iter", "num_updates")
+_LOSSES = ("loss", "train_loss", "val_loss", "best_loss")
+#: Top-level keys whose content belongs to a training run.
+_TRAINING_KEY = re.compile(
+    r".*optim(izer)?s?(_.*)?|(lr_)?sched(uler)?s?(_.*)?|.*scaler(_.*)?|amp|.*rng_states?|callbacks|loops|extra_state"
+    r"|((start|current|last|global|total|train)_)?(epochs?|steps?)|iter(ation)?s?|num_updates"
+    r"|((train|val|valid|test|best)_)?(loss(es)?|acc|accuracy|prec1|acc1|score)|metrics?"
+)
+#: Buffers of torch.nn's normalisations, which no optimizer has slots for.
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def state_dict_key(root: Node) -> str:
+    """The key under which a checkpoint keeps the model's state dict, "" if there is not exactly one."""
+    if not isinstance(root, Branch) or not root.is_mapping:
+        return ""
+    there = {key: node for key, node in root.items if isinstance(key, str) and is_state_dict(node)}
+    found = [key for key in _STATE_DICTS if key in there]
+    if len(found) != 1:
+        return ""
+    names = _keys(there[found[0]])
+    others = (key for key in there if key != found[0])
+    copies = [key for key in others if _AVERAGED.fullmatch(key) or names & _keys(there[key])]
+    return "" if copies else found[0]
+
+
+def is_state_dict(node: Node) -> bool:
+    """Whether a node is a mapping from names to tensors; a few of its values may be numbers or text."""
+    if not isinstance(node, Branch) or node.kind not in ("dict", "OrderedDict"):
+        return False
+    flat = all(isinstance(key, str) and (not isinstance(item, Branch) or item.is_tensor) for key, item in node.items)
+    return flat and any(isinstance(item, (Leaf, Branch)) for _, item in node.items)
+
+
+def _is_bare(root: Branch) -> bool:
+    """Whether it holds tensors and nothing else: a state dict, whose tensors may be called anything."""
+    return all(isinstance(item, Leaf) for _, item in root.items)
+
+
+def is_training_key(key: Key) -> bool:
+    """Whether what a checkpoint has under this key belongs to the training run."""
+    return isinstance(key, str) and _TRAINING_KEY.fullmatch(key) is not None
+
+
+def training_parts(root: Node) -> Iterator[tuple[tuple[Key, ...], Node]]:
+    """Paths and nodes that belong to the training run: optimizers wherever they are, and top-level keys."""
+    for optimizer in find_optimizers(root):
+        yield optimizer.path, _at(root, optimizer.path)
+    if isinstance(root, Branch) and root.is_mapping and not _is_bare(root):
+        for key, node in root.items:
+            if is_training_key(key):
+                yield (key,), node
+
+
+def told(root: Node, tensors: Mapping[str, Tensor]) -> tuple[TrainingState | None, frozenset[str]]:
+    """The training state that a checkpoint holds.
+
+    Args:
+        root: Its containers.
+        tensors: Its tensors by name; small ones (steps, a loss) are read.
+
+    Returns:
+        The state, None if there is none; and the paths, joined by dots, of what went into it.
+    """
+    parts = list(training_parts(root))
+    if not parts:
+        return None, frozenset()
+    optimizers = find_optimizers(root)
+    state = TrainingState(names=frozenset(leaf.name for _, node in parts for leaf in leaves(node)))
+    used = {".".join(map(str, optimizer.path)) for optimizer in optimizers}
+    used |= _counters(state, root, tensors)
+    if optimizers:
+        _read_optimizers(state, optimizers, _parameters(root, state.names, tensors), tensors)
+    return state, frozenset(used)
+
+
+def _counters(state: TrainingState, root: Node, tensors: Mapping[str, Tensor]) -> set[str]:
+    """Put epoch, step and loss into the state; returns their keys."""
+    if not isinstance(root, Branch) or _is_bare(root):
+        return set()
+    used = set()
+    for keys, attribute in ((_EPOCHS, "epoch"), (_STEPS, "step"), (_LOSSES, "loss")):
+        for key in keys:
+            number = _number(root.get(key), tensors)
+            if number is not None and (attribute == "loss" or number == int(number)):
+                setattr(state, attribute, float(number) if attribute == "loss" else int(number))
+                used.add(key)
+                break
+    return used
+
+
+def _number(node: Node, tensors: Mapping[str, Tensor]) -> float | int | None:
+    """A finite number, or the one element of a tensor; None for anything else."""
+    if isinstance(node, Leaf):
+        tensor = tensors[node.name]
+        node = tensor.numpy().reshape(()).item() if tensor.size == 1 and tensor.dtype.kind in "iuf" else None
+    if isinstance(node, bool) or not isinstance(node, (int, float)) or node != node or abs(node) == float("inf"):
+        return None
+    return node
+
+
+def _read_optimizers(
+    state: TrainingState, optimizers: list[Optimizer], parameters: Parameters, tensors: Mapping[str, Tensor]
+) -> None:
+    state.optimizer = next((kind for kind in (optimizer.kind() for optimizer in optimizers) if kind), "")
+    state.hyperparameters = optimizers[0].settings()
+    if len(optimizers) > 1:
+        state.hyperparameters["optimizers"] = [optimizer.settings() for optimizer in optimizers]
+    slots: dict[str, dict[str, Tensor]] = {}
+    for optimizer, names in zip(optimizers, names_of_parameters(optimizers, parameters, tensors), strict=True):
+        prefix = "".join(f"{key}." for key in optimizer.path) if len(optimizers) > 1 else ""
+        for index, leaf_of in optimizer.slots():
+            if leaf_of:
+                name = names.get(index, f"{prefix}{index}")
+                slots.setdefault(name, {}).update({slot: tensors[leaf.name] for slot, leaf in leaf_of.items()})
+    state.slots = slots
+    if state.step is None:
+        steps = (_number(optimizer.step(), tensors) for optimizer in optimizers)
+        state.step = next((int(step) for step in steps if step is not None), None)
+
+
+def _parameters(root: Node, training: frozenset[str], tensors: Mapping[str, Tensor]) -> Parameters:
+    """What an optimizer may have slots for, in the order of the state dict: no buffer, no integers, ties once."""
+    key = state_dict_key(root)
+    inside = root.get(key) if key and isinstance(root, Branch) else root
+    found: list[tuple[str, Tensor]] = []
+    seen: set[int] = set()
+    for leaf in leaves(inside):
+        tensor = tensors[leaf.name]
+        is_buffer = leaf.name.rpartition(".")[2] in _BUFFERS or tensor.dtype.kind not in "fc"
+        if leaf.name not in training and not is_buffer and id(tensor) not in seen:
+            seen.add(id(tensor))
+            found.append((leaf.name, tensor))
+    return found
+
+
+def _keys(node: Node) -> set[Key]:
+    return {key for key, _ in node.items} if isinstance(node, Branch) else set()
+
+
+def _at(root: Node, path: tuple[Key, ...]) -> Node:
+    for key in path:
+        assert isinstance(root, Branch)
+        root = root.get(key)
+    return root
