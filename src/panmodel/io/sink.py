@@ -3,6 +3,9 @@
 Files are written under temporary names in the target's folder, synced, and renamed when all are complete, the main file
 last. A crash at any moment leaves the old files; what it leaves under temporary names is cleared by the next run.
 
+What is written of a large file goes to the disk at once and leaves the memory of the system: the final sync has little
+left to wait for, and a conversion of many gigabytes does not push everything else out of the page cache.
+
 No file system renames two files at once: where several replace older ones, the old main file goes before the first of
 them, so that a crash in this one instant leaves a model that says what it lacks, and never old parts among new ones.
 """
@@ -20,6 +23,10 @@ from types import TracebackType
 from typing import Self
 
 from panmodel.errors import OutputExistsError, StorageError
+from panmodel.io.cache import dont_need
+
+#: Bytes after which what was written is sent to the disk, and of how much before it the memory is given back.
+_WINDOW, _SPAN = 16 << 20, 512 << 20
 
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.partial")
 
@@ -34,16 +41,24 @@ class StagedFile:
         with _storage_errors(final):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._file = open(os.open(self.partial, flags, 0o666), "wb", buffering=1 << 20)  # noqa: SIM115
-        self.position = 0
+        self.position = self._sent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; returns their number."""
         with _storage_errors(self.final):
             count = self._file.write(data)
         self.position += count
+        if self.position - self._sent >= _WINDOW:
+            self._send()
         if self._progress is not None:
             self._progress(count)
         return count
+
+    def _send(self) -> None:
+        """Start to write back what is new, and drop what has arrived."""
+        self._sent = self.position
+        begin = max(0, self.position - _SPAN)
+        dont_need(self._file.fileno(), begin, self.position - begin)
 
     def write_all(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:
         """Append each piece in turn; returns the number of bytes."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from panmodel.errors import MissingFileError, TruncatedError, UnsafeError
+from panmodel.io.cache import dont_need, is_cached
 
 CHUNK = 4 << 20  # large enough to move at the speed of the disk, small enough to stay in the processor's cache
+_LARGE = 1 << 20  # bytes of a read that are worth a look at the page cache
 
 
 class Source:
@@ -122,6 +124,7 @@ class FileSource(Source):
             self._close()
             raise UnsafeError("not a regular file", where=self.name)
         self.size = status.st_size
+        self._is_cold: bool | None = None
         self.identity = (status.st_dev, status.st_ino)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
@@ -135,6 +138,20 @@ class FileSource(Source):
                 self.check(offset, len(view))
             offset += count
             view = view[count:]
+
+    def chunks(self, offset: int, nbytes: int, chunk: int = CHUNK) -> Iterator[memoryview]:
+        """See `Source.chunks`. A file that was not in memory before is not left there."""
+        if nbytes < _LARGE:
+            yield from super().chunks(offset, nbytes, chunk)
+            return
+        if self._is_cold is None:
+            # what lies further on than the system reads ahead of its own accord
+            self._is_cold = not is_cached(self._descriptor, offset + min(nbytes, CHUNK) - 1)
+        for piece in super().chunks(offset, nbytes, chunk):
+            yield piece
+            offset += len(piece)
+            if self._is_cold:
+                dont_need(self._descriptor, offset - len(piece), len(piece))
 
     def fileno(self) -> int:
         """The file descriptor, for copies that the kernel does by itself."""

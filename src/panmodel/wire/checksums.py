@@ -6,7 +6,6 @@ Source: tsl/lib/hash/crc32c.h (mask); RFC 3720 appendix B.4 (polynomial, test ve
 from __future__ import annotations
 
 _MASK_DELTA = 0xA282EAD8
-_PIECE = 256 << 10  # the C extension takes nothing but bytes; a copy of this size stays in the processor's cache
 
 
 def crc32c(data: bytes | bytearray | memoryview, start: int = 0) -> int:
@@ -16,14 +15,9 @@ def crc32c(data: bytes | bytearray | memoryview, start: int = 0) -> int:
         data: The bytes.
         start: The sum of what came before them.
     """
-    import google_crc32c
+    import crc32c as processor
 
-    if isinstance(data, bytes) and len(data) <= _PIECE:
-        return int(google_crc32c.extend(start, data))
-    view = memoryview(data).cast("B")
-    for offset in range(0, len(view), _PIECE):
-        start = google_crc32c.extend(start, bytes(view[offset : offset + _PIECE]))
-    return start
+    return processor.crc32c(data, start)
 
 
 def mask(crc: int) -> int:
