@@ -209,26 +209,35 @@ class Dataset:
             UnsafeError: See `chunks`.
             UnsupportedError: Elements of this type have no counterpart among arrays, or a filter is not known.
         """
-        import numpy as np
-
         if not self.datatype.is_string and not self._is_fixed:
             message = f"dataset {self.name!r}: elements of type {self.datatype} are not read"
             raise UnsupportedError(message, where=self._where)
+        data = self._read()
+        try:
+            return decode(self._file, self._heap, self.datatype, data, self._extents)
+        except CorruptError as error:
+            raise CorruptError(f"dataset {self.name!r}: {error.message}", where=error.where) from None
+
+    def _read(self) -> np.ndarray:
+        """All elements' bytes as stored."""
+        import numpy as np
+
+        stored = self.stored
         pieces = self._raw(CHUNK)
-        first = next(pieces, memoryview(b""))  # all checks are passed before anything is allocated
+        first = memoryview(b"") if stored else next(pieces, memoryview(b""))  # passes all checks before allocating
         try:
             data = np.empty(self.nbytes, np.uint8)
         except MemoryError:
             message = f"dataset {self.name!r} has {self.nbytes} bytes, more than there is memory"
             raise LimitError(message, where=self._where) from None
+        if stored:
+            stored.source.readinto(stored.offset, data.data)
+            return data
         position = 0
         for piece in itertools.chain([first], pieces):
             data[position : position + len(piece)] = piece
             position += len(piece)
-        try:
-            return decode(self._file, self._heap, self.datatype, data, self._extents)
-        except CorruptError as error:
-            raise CorruptError(f"dataset {self.name!r}: {error.message}", where=error.where) from None
+        return data
 
     def _raw(self, nbytes: int) -> Iterator[memoryview]:
         """Yield the elements' bytes as stored, in pieces."""
@@ -240,12 +249,13 @@ class Dataset:
             if len(layout.data) != self.nbytes:
                 message = f"dataset {self.name!r}: {len(layout.data)} bytes stored, its shape needs {self.nbytes}"
                 raise CorruptError(message, where=self._where)
-            yield memoryview(layout.data)
+            for begin in range(0, self.nbytes, nbytes):
+                yield memoryview(layout.data)[begin : begin + nbytes]
         elif stored := self.stored:
             yield from stored.source.chunks(stored.offset, stored.nbytes, nbytes)
         elif layout.address is None:
             self._check_ratio(self.nbytes, 0)
-            yield repeated(self._fill, self.nbytes)
+            yield from repeated(self._fill, self.nbytes, nbytes)
         else:
             yield from self._bands().pieces(nbytes)
 

@@ -5,6 +5,8 @@ Source: HDF5 File Format Specification 3.0, IV.A.2.e and f (fill values, old and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from panmodel.wire.hdf5.cursor import Cursor
 
 _DEFINED = 0x20
@@ -31,10 +33,14 @@ def read_fill(cursor: Cursor) -> bytes:
 def read_old_fill(cursor: Cursor) -> bytes:
     """Read a fill value message of the old type, which is a length and that many bytes."""
     nbytes = cursor.u32()
-    # versions 1 writes -1 for no value
+    # writers give -1 for no value
     return cursor.take(nbytes) if nbytes < 1 << 31 else b""
 
 
-def repeated(fill: bytes, nbytes: int) -> memoryview:
-    """Some bytes of elements that are all the fill value; `nbytes` is a multiple of its length."""
-    return memoryview(fill * (nbytes // len(fill)))
+def repeated(fill: bytes, total: int, nbytes: int) -> Iterator[memoryview]:
+    """Yield `total` bytes of elements that are all the fill value, in pieces of at most `nbytes`."""
+    block = memoryview(fill * max(min(nbytes, total) // len(fill), 1))
+    for start in range(0, total, len(block)):
+        many = min(len(block), total - start)
+        for begin in range(0, many, nbytes):
+            yield block[begin : min(begin + nbytes, many)]

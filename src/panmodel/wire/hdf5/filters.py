@@ -112,7 +112,8 @@ def decode_chunk(filters: tuple[Filter, ...], mask: int, data: bytes, nbytes: in
 def _inflate(data: bytes, values: tuple[int, ...], most: int) -> bytes:
     from isal import isal_zlib
 
-    stream, failure = isal_zlib.decompressobj(), isal_zlib.error
+    stream = isal_zlib.decompressobj()
+    failure: type[Exception] = isal_zlib.error
     try:
         found: bytes = stream.decompress(data, most)
     except failure as error:
