@@ -1,6 +1,7 @@
 """TensorFlow checkpoint, format V2: `PREFIX.index`, `PREFIX.data-SSSSS-of-NNNNN`, and perhaps `PREFIX.meta`.
 
-Written are the index and one data file, or several of a certain size. The graph of operators is not: a `PREFIX.meta` that is there stays as it is.
+Written are the index and one data file, or several of a certain size, and a graph of objects if the model has one.
+A graph of operators is not: a `PREFIX.meta` that is there stays as it is.
 
 Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/util/tensor_bundle
 """

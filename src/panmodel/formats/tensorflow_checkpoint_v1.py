@@ -1,4 +1,4 @@
-"""TensorFlow checkpoint, format V1, as written before TensorFlow 1.0: one file, or shards, and perhaps a `.meta` beside.
+"""TensorFlow checkpoint, format V1, of before TensorFlow 1.0: one file, or shards, and perhaps a `.meta` beside.
 
 Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/saved_tensor_slice.proto
 """

@@ -23,16 +23,18 @@ class AliasedTensors(dict[str, Tensor]):
         self._resolve = resolve
 
     def __missing__(self, name: str) -> Tensor:
-        listed = self._resolve(name)
-        if listed is None or listed not in self.keys():
+        listed = self._listed(name)
+        if listed is None:
             raise KeyError(name)
         return self[listed]
 
     def __contains__(self, name: object) -> bool:
-        if super().__contains__(name):
-            return True
-        listed = self._resolve(name) if isinstance(name, str) else None
-        return listed is not None and super().__contains__(listed)
+        return super().__contains__(name) or self._listed(name) is not None
+
+    def _listed(self, name: object) -> str | None:
+        """The listed name that another name stands for, if there is a tensor of that name."""
+        found = self._resolve(name) if isinstance(name, str) else None
+        return found if found is not None and super().__contains__(found) else None
 
     def get(self, name: str, default: Any = None) -> Any:
         """The tensor under a name, listed or not; `default` if there is none."""

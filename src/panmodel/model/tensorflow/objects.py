@@ -86,7 +86,7 @@ class TrackedObject:
             tuple((name, node) for name, node in _rows(plain, "children", (str, int))),
             tuple(Attribute(*row) for row in _rows(plain, "attributes", (str, str, str))),
             tuple(Slot(*row) for row in _rows(plain, "slots", (int, str, int))),
-            _row(saver, (str, str)) if saver else None,  # type: ignore[arg-type]
+            _row(saver, (str, str)) if saver else None,
         )
         numbers = [node for _, node in found.children] + [n for slot in found.slots for n in (slot.variable, slot.node)]
         if any(not 0 <= number < count for number in numbers):

@@ -87,7 +87,7 @@ def find_saved_model(location: Location) -> SavedModelFiles | None:
     """Find the SavedModel that a path means.
 
     Args:
-        location: Its folder, or the file with the meta graphs. The files of its variables are a checkpoint of their own.
+        location: Its folder, or the file with the meta graphs. The files of its variables are a checkpoint.
     """
     if location.is_folder:
         named = (location.beside(name) for name in (_BINARY, _TEXT, _CHUNKED))

@@ -1,9 +1,9 @@
 """The names that TensorFlow's optimizers give their slots, where a checkpoint says no more than names.
 
 An optimizer of TensorFlow 1 names its slots after the variable and itself: `conv/kernel/Adam`, `conv/kernel/Adam_1`.
-Those of tf.keras put their own name first: `Adam/conv/kernel/m`. A tensor counts as a slot if it has such a name, and the
-variable so named is in the file with the same shape. Where an optimizer was made inside a name scope, the scope comes
-first: `train/conv/kernel/Adam`.
+Those of tf.keras put their own name first: `Adam/conv/kernel/m`. A tensor counts as a slot if it has such a name, and
+the variable so named is in the file with the same shape. Where an optimizer was made inside a name scope, the scope
+comes first: `train/conv/kernel/Adam`.
 
 Slots of partitioned variables may be stored part by part under names of their own, cut off at some letter
 (`embedding/rt_0/Momentum`), each with the shape of the whole and one slice: these are put together.
