@@ -16,8 +16,8 @@ class Level(Enum):
     """How much a finding weighs.
 
     Attributes:
-        DANGEROUS: Loading the file with the framework that it is made for would execute something that the file chooses,
-            or reach outside of it.
+        DANGEROUS: Loading the file with the framework that it is made for would execute something that the file
+            chooses, or reach outside of it.
         UNDECIDED: The file could not be read, or needs code or files that are not in it.
         NOTE: Worth knowing; no reason not to load the file.
     """

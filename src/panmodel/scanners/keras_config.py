@@ -65,11 +65,49 @@ _LOADERS = frozenset({"TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"
 _LOOKUPS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 #: What descriptions have beside the public classes: markers, and names that only older versions had.
 _ALSO = frozenset(
-    "Functional Merge Graph AtrousConvolution1D AtrousConvolution2D GlorotNormalV2 TensorShape TypeSpec DType "
-    "TensorFlowOpLayer TFOpLambda SlicingOpLambda ClassMethod InstanceMethod InstanceProperty Operation "
-    "BatchNormalizationV1 BatchNormalizationV2 GRUV1 LSTMV1 SyncBatchNormalization Policy PolicyV1 LossScaleOptimizerV3 "
-    "DynamicLossScale FixedLossScale GlobalPolicy RandomFourierFeatures AddLoss AddMetric TensorFlowOp Ragged "
-    "__tensor__ __numpy__ __bytes__ __ellipsis__ __slice__ __typespec__ __keras_tensor__ __tuple__ __dict__".split()
+    {
+        "Functional",
+        "Merge",
+        "Graph",
+        "AtrousConvolution1D",
+        "AtrousConvolution2D",
+        "GlorotNormalV2",
+        "TensorShape",
+        "TypeSpec",
+        "DType",
+        "TensorFlowOpLayer",
+        "TFOpLambda",
+        "SlicingOpLambda",
+        "ClassMethod",
+        "InstanceMethod",
+        "InstanceProperty",
+        "Operation",
+        "BatchNormalizationV1",
+        "BatchNormalizationV2",
+        "GRUV1",
+        "LSTMV1",
+        "SyncBatchNormalization",
+        "Policy",
+        "PolicyV1",
+        "LossScaleOptimizerV3",
+        "DynamicLossScale",
+        "FixedLossScale",
+        "GlobalPolicy",
+        "RandomFourierFeatures",
+        "AddLoss",
+        "AddMetric",
+        "TensorFlowOp",
+        "Ragged",
+        "__tensor__",
+        "__numpy__",
+        "__bytes__",
+        "__ellipsis__",
+        "__slice__",
+        "__typespec__",
+        "__keras_tensor__",
+        "__tuple__",
+        "__dict__",
+    }
 )
 _OWN_MODULES = re.compile(
     r"(tensorflow\.python\.|tf_)?keras(\.src)?(\.(layers|models|engine|optimizers|losses|metrics|initializers"
@@ -83,7 +121,9 @@ _TENSOR_API = re.compile(
     r"(compat\.v1\.)?((math|nn|__operators__|linalg|signal|sparse|image|strings|ragged|random|keras\.backend"
     r"|experimental\.numpy|debugging|dtypes|quantization|sets|bitwise)\.)?[a-z_0-9]+"
 )
-_NOT_TENSORS = frozenset({"py_function", "numpy_function", "py_func", "load_library", "load_op_library", "print", "Print"})
+_NOT_TENSORS = frozenset(
+    {"py_function", "numpy_function", "py_func", "load_library", "load_op_library", "print", "Print"}
+)
 _NOT_TENSORS |= {"read_file", "write_file", "matching_files", "function", "get_file", "eval", "exec", "deserialize"}
 _NODE_OPERATOR = re.compile(r'"?\bop"?\s*:\s*\\?"(\w+)')
 _TRACES = re.compile(rb'"(?:Lambda|__lambda__|TFSMLayer|TorchModuleWrapper|lambda)"')

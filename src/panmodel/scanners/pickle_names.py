@@ -47,6 +47,7 @@ _OTHERS = {
     "torch._utils": _REBUILDERS,
     "torch.nn": ("Parameter",),
     "torch.nn.parameter": ("Parameter", "Buffer", "UninitializedParameter", "UninitializedBuffer"),
+    "torch.nn.backends.thnn": ("_get_thnn_function_backend",),
     "torch.serialization": ("_get_layout",),
     "torch.storage": ("TypedStorage", "UntypedStorage", "_TypedStorage", "_UntypedStorage"),
     "uuid": ("UUID",),
@@ -113,16 +114,8 @@ def is_stdlib(name: Global) -> bool:
     return name.module.partition(".")[0] in sys.stdlib_module_names
 
 
-def takes_plain_state(made: Object, *, users: bool) -> bool:
-    """Whether an object is made as layers are: empty, and then given its attributes.
-
-    Args:
-        made: The object.
-        users: The class is not PyTorch's own: then the attributes must be those of a layer.
-    """
+def takes_plain_state(made: Object) -> bool:
+    """Whether an object is made as layers are: empty, and then given a dictionary of attributes."""
     if made.called or made.args or made.kwargs or made.items or made.elements:
         return False
-    if not made.states or not all(isinstance(state, dict) for state in made.states):
-        return False
-    layer = {"_modules", "_parameters"}
-    return not users or all(layer <= set(state) for state in made.states if isinstance(state, dict))
+    return bool(made.states) and all(isinstance(state, dict) for state in made.states)

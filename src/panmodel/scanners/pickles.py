@@ -60,6 +60,7 @@ _HIGHEST = 5
 _FIRST_WINDOW = 4 << 20
 _STREAMS, _EMBEDDED = 10_000, 20_000
 _BEGIN = re.compile(rb"\x80[\x00-\x05]")
+_STORAGE = Global("torch.storage", "UntypedStorage")
 _ENCODE = Global("_codecs", "encode")
 _REBUILD_ANY = Global("torch._tensor", "_rebuild_from_type_v2")
 
@@ -68,9 +69,7 @@ class _Watcher(Machine):
     """A machine that keeps the objects it made, and the bytes that could be pickles again."""
 
     def __init__(self, data: bytes, where: str) -> None:
-        super().__init__(
-            data, where=where, persistent=lambda identity: Object(Global("", ""), (identity,)), string_encoding="latin-1"
-        )
+        super().__init__(data, where=where, persistent=_stored, string_encoding="latin-1")
         self.made: list[Object] = []
         self.packed: list[bytes] = []
 
@@ -81,7 +80,7 @@ class _Watcher(Machine):
             self.made.append(made)
             text = made.args[0] if callee == _ENCODE and made.args else None
             if isinstance(text, str) and text.startswith("\x80"):
-                self._keep(text[:DEFAULT.pickle_bytes].encode("latin-1", "replace"))
+                self._keep(text[: DEFAULT.pickle_bytes].encode("latin-1", "replace"))
         return made
 
     def push(self, value: object) -> None:
@@ -93,6 +92,13 @@ class _Watcher(Machine):
     def _keep(self, value: bytes | bytearray) -> None:
         if len(value) > 3 and value[0] == 0x80 and value[1] <= _HIGHEST and len(self.packed) < _EMBEDDED:
             self.packed.append(bytes(value))
+
+
+def _stored(identity: object) -> object:
+    """What a persistent id stands for: the class, in the oldest files of whole modules, else a storage."""
+    if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
+        return identity[1]
+    return Object(_STORAGE, (identity,))
 
 
 @dataclass
@@ -238,7 +244,7 @@ def _judge(subject: Subject, stream: _Stream, rule: Rule = GLOBAL) -> None:
             continue
         layers = is_layer(name) or may_be_users(name)
         objects = shapes.get(name, [])
-        if layers and name not in stream.called and objects and _are_layers(name, objects):
+        if layers and name not in stream.called and objects and all(takes_plain_state(made) for made in objects):
             if not is_layer(name):
                 subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
         elif is_tensor_function(name) and name not in stream.called and _REBUILD_ANY not in stream.names:
@@ -250,10 +256,6 @@ def _judge(subject: Subject, stream: _Stream, rule: Rule = GLOBAL) -> None:
         _judge_nested(subject, inner)
 
 
-def _are_layers(name: Global, objects: list[Object]) -> bool:
-    return all(takes_plain_state(made, users=not is_layer(name)) for made in objects)
-
-
 def _only_makes_layers(name: Global, stream: _Stream) -> bool:
     """Whether `copyreg._reconstructor`, by which protocols 0 and 1 make any object, makes plain ones alone."""
     made = [each for each in stream.made if each.cls == name]
@@ -263,7 +265,9 @@ def _only_makes_layers(name: Global, stream: _Stream) -> bool:
 
 
 def _judge_nested(subject: Subject, inner: bytes) -> None:
-    part = Subject(MemorySource(inner, subject.source.name), subject.name, subject.findings, subject.look, subject.member)
+    part = Subject(
+        MemorySource(inner, subject.source.name), subject.name, subject.findings, subject.look, subject.member
+    )
     part.budget, part.depth = subject.budget, subject.depth + 1
     if part.depth > 20:
         return

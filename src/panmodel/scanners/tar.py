@@ -36,7 +36,7 @@ _BLOCK, _MEMBERS, _LONGEST_NAME = 512, 100_000, 1 << 16
 _FILE_TYPES = (b"0", b"\0", b"7", b"S")
 _PAX_RECORD = re.compile(rb"(?:^|\n)\d+ (path|linkpath|size)=([^\n]*)")
 #: Members of torch's oldest files whose pickles have raw numbers between them, told by their place beside the others.
-_TORCH = frozenset({"storages", "tensors", "pickle", "sys_info"})
+_TORCH = frozenset({"storages", "pickle"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _octal(field: bytes) -> int | None:
 def scan(subject: Subject) -> None:
     """Judge names and links, and look at every member."""
     entries = list(_entries(subject.source))
-    names = {entry.name for entry in entries}
+    names = {entry.name.removeprefix("./") for entry in entries}
     if len(names) != len(entries):
         raise CorruptError("two members of the archive have the same name", where=subject.source.name)
     for entry in entries:
@@ -85,7 +85,7 @@ def scan(subject: Subject) -> None:
             subject.report(DEVICE, f"member {name[:200]!r}", offset=entry.begin)
         elif entry.kind in _FILE_TYPES and entry.size:
             part = PartSource(Extent(subject.source, entry.begin, entry.size), f"{subject.source.name}, {name}")
-            subject.inside(part, name, raw_between=names >= _TORCH and name in _TORCH)
+            subject.inside(part, name, raw_between=names >= _TORCH)
 
 
 def _climbs(path: str) -> bool:

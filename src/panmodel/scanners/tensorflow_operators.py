@@ -65,7 +65,9 @@ _CODE = re.compile(
     r"|RemoteFusedGraphExecute|DebugIdentity(V2|V3)?|DebugNanCount|DebugNumericSummary(V2)?|XlaCallModule"
     r"|RegisterDataset(V2)?|DataServiceDataset(V2|V3|V4)?|.*Kernel(Launch|Call)|TfLite\w+|.*TRTEngineOp|_TPUCompileMlir"
 )
-_DECODERS = re.compile(r"Decode(Png|Jpeg|AndCropJpeg|Gif|Bmp|Image|WebP|Jxl|Wav|Compressed|JSONExample|ProtoV2)|DecodeWav")
+_DECODERS = re.compile(
+    r"Decode(Png|Jpeg|AndCropJpeg|Gif|Bmp|Image|WebP|Jxl|Wav|Compressed|JSONExample|ProtoV2)|DecodeWav"
+)
 _URL_OPERATORS = re.compile(r"DebugIdentity(V2|V3)?|DebugNanCount|DebugNumericSummary(V2)?")
 
 

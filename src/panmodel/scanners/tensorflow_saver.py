@@ -34,7 +34,9 @@ _SCOPE = re.compile(r"(?:.*/)?save(?:_\d+)?")
 _OWN_TEXTS = frozenset({"^s3://.*", "/part", "_temp/part", ".part", ""})
 
 
-def judge_savers(subject: Subject, graph: GraphDef, saver: SaverDef | None, functions: Mapping[str, FunctionDef]) -> None:
+def judge_savers(
+    subject: Subject, graph: GraphDef, saver: SaverDef | None, functions: Mapping[str, FunctionDef]
+) -> None:
     """Report the saver of a graph: normal, or misused."""
     saving = _saving_functions(functions)
     seeds = [node for node in graph.node if node.op in SAVERS or saving & set(called_functions(node))]

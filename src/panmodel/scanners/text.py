@@ -81,7 +81,7 @@ def scan(subject: Subject) -> None:
         if climbs_out(path):
             away = ".." in path.replace("\\", "/").split("/") or "://" in path or path.startswith("~")
             subject.report(CHECKPOINT_OUT if away else CHECKPOINT, f"names {path[:200]!r}")
-    if _CODE.search(text[:_LOOKED_AT]):
+    if not subject.torchscript and _CODE.search(text[:_LOOKED_AT]):
         subject.report(SCRIPT, "is source code")
 
 

@@ -37,8 +37,10 @@ CUSTOM = Rule(
 RULES = (CODE, FILE, CUSTOM)
 _FILE_OPERATORS = re.compile(r"\b(?:torch|aten|ops\.aten)\.(save|from_file|load|_?cudnn_init_file|fork_process)\b")
 _OPERATORS = re.compile(r"\bops\.(\w+)\.(\w+)")
-_CLASSES = re.compile(r"__torch__\.torch\.classes\.([\w.]+)")
-_OWN = frozenset({"aten", "prim", "prims", "quantized", "_quantized", "sparse", "inductor", "profiler", "c10d_functional"})
+_CLASSES = re.compile(r"__torch__\.torch\.classes\.(?!quantized\.|sparse\.|xnnpack\.|rnn\.)([\w.]+)")
+_OWN = frozenset(
+    {"aten", "prim", "prims", "quantized", "_quantized", "sparse", "inductor", "profiler", "c10d_functional"}
+)
 _LARGEST = 64 << 20
 
 

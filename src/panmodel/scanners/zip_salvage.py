@@ -75,12 +75,16 @@ class Salvage:
         """What two readers would see differently."""
         found: list[str] = []
         names = [glimpse.name for glimpse in self.central]
-        found += [f"two members have the name {_shown(name)}" for name in sorted({n for n in names if names.count(n) > 1})]
+        found += [
+            f"two members have the name {_shown(name)}" for name in sorted({n for n in names if names.count(n) > 1})
+        ]
         first = min(self.locals, default=0)
         for glimpse in self.central:
             local = self.locals.get(glimpse.at) or self.locals.get(glimpse.at + first)
             if local is not None and local.name != glimpse.name:
-                found.append(f"a member is called {_shown(glimpse.name)} in the directory, {_shown(local.name)} before it")
+                found.append(
+                    f"a member is called {_shown(glimpse.name)} in the directory, {_shown(local.name)} before it"
+                )
         if self.central and first > 0:
             found.append(f"{first} foreign bytes lie before the archive")
         ends = sorted((glimpse.at, glimpse.at + LOCAL_HEADER.size + glimpse.compressed) for glimpse in self.central)

@@ -1,0 +1,205 @@
+import io
+import pickle
+import random
+import struct
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections import OrderedDict, defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
+
+SYSTEM = b"cposix\nsystem\n(S'true'\ntR"
+
+
+class Calls:
+    """Pickles as a call of anything by name, which needs not be there."""
+
+    def __init__(self, function, *args):
+        self.made = (function, args)
+
+    def __reduce__(self):
+        return self.made
+
+
+def stacked(module, name, args=b")"):
+    """A call through STACK_GLOBAL."""
+    text = b"".join(b"\x8c" + bytes([len(part)]) + part.encode() for part in (module, name))
+    return b"\x80\x04" + text + b"\x93" + args + b"R."
+
+
+def archive(data, name="archive/data.pkl", method=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as zipped:
+        zipped.writestr(name, data)
+    return file.getvalue()
+
+
+HOSTILE = {
+    "protocol 0": SYSTEM + b".",
+    "protocol 2": b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.",
+    "stack global": stacked("posix", "system", b"\x8c\x04true\x85"),
+    "inst": b"(S'true'\niposix\nsystem\n.",
+    "obj": b"(cposix\nsystem\nS'true'\no.",
+    "newobj": b"\x80\x02csubprocess\nPopen\n)\x81.",
+    "newobj with state": b"\x80\x02csubprocess\nPopen\n)\x81}X\x01\x00\x00\x00aK\x01sb.",
+    "popped": SYSTEM + b"0N.",
+    "memo": b"cposix\nsystem\np0\n0g0\n(S'true'\ntR.",
+    "import alone": b"cantigravity\nfly\n.",
+    "broken after the call": SYSTEM + b"\xff\xff",
+    "cut after the call": SYSTEM,
+    "second pickle": b"\x80\x02N." + SYSTEM + b".",
+    "between raw numbers": b"\x80\x02N." + bytes(64) + b"\x80\x02" + SYSTEM + b"." + bytes(8),
+    "getattr chain": b"cbuiltins\ngetattr\n(cposix\nsystem\nS'__call__'\ntR.",
+    "dotted name": stacked("torch.nn.modules.module", "torch.hub.load"),
+    "extension": b"\x80\x02\x82\x01.",
+    "module of the rebuilt tensor": b"\x80\x02ctorch._utils\n_import_dotted_name\nX\x02\x00\x00\x00os\x85R.",
+    "factory": b"\x80\x02ccollections\ndefaultdict\ncposix\nsystem\n\x85R.",
+    "frame": b"\x80\x04\x95" + struct.pack("<Q", 60) + stacked("posix", "system", b"\x8c\x04true\x85")[2:] + bytes(40),
+    "nested bytes": pickle.dumps({"inner": pickle.dumps(Calls(subprocess.Popen, "true"))}),
+    "nested in latin1 text": pickle.dumps({"inner": pickle.dumps(Calls(subprocess.Popen, "true"))}, protocol=2),
+    "in a zip": archive(SYSTEM + b"."),
+    "in a zip under another name": archive(SYSTEM + b".", "notes.txt"),
+    "deflated": archive(SYSTEM + b".", method=zipfile.ZIP_DEFLATED),
+    "zip in a zip": archive(archive(SYSTEM + b"."), "inner.pt"),
+    "layer that is called": b"\x80\x02ctorch.nn.modules.linear\nLinear\nK\x02K\x02\x86R.",
+    "class of the standard library": b"\x80\x02clogging.handlers\nSocketHandler\n)\x81}X\x08\x00\x00\x00_modules}sb.",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("name", ["model.pkl", "weights.safetensors", "picture.png", "README"])
+def test_what_would_execute_is_dangerous_whatever_it_is_called(tmp_path, kind, name):
+    found = scan_bytes(tmp_path, HOSTILE[kind], name)
+    assert found.verdict is DANGEROUS
+    assert rules_of(found) & {"PM-PICKLE-GLOBAL", "PM-PICKLE-NESTED", "PM-PICKLE-EXTENSION"}
+
+
+def test_findings_say_name_and_place(tmp_path):
+    (finding,) = scan_bytes(tmp_path, HOSTILE["protocol 2"]).files[0].findings
+    assert (finding.message, finding.offset) == ("calls posix.system", 16)
+    (finding,) = scan_bytes(tmp_path, HOSTILE["zip in a zip"]).files[0].findings
+    assert finding.member == "inner.pt » archive/data.pkl"
+
+
+BENIGN = {
+    "plain values": {"a": [1, 2.5, None, True, (1, "x")], "b": {"c": b"bytes", "d": {1, 2}}},
+    "ordered": OrderedDict(a=1),
+    "factory": defaultdict(list, a=[1]),
+    "array": {"w": np.arange(6.0).reshape(2, 3), "s": np.float32(2)},
+    "inner pickle of plain values": {"inner": pickle.dumps({"a": np.zeros(2)})},
+}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", BENIGN)
+def test_plain_values_are_clean(tmp_path, kind, protocol):
+    assert scan_bytes(tmp_path, pickle.dumps(BENIGN[kind], protocol=protocol)).verdict is CLEAN
+
+
+def test_a_class_of_its_author_is_undecided(tmp_path):
+    data = b"\x80\x02cmodels.net\nNet\n)\x81}X\x08\x00\x00\x00_modules}sb."
+    found = scan_bytes(tmp_path, data)
+    assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-PICKLE-CLASS"})
+
+
+def test_layers_of_pytorch_are_clean(tmp_path):
+    data = b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81}X\x08\x00\x00\x00_modules}sb."
+    assert scan_bytes(tmp_path, data).verdict is CLEAN
+
+
+@pytest.mark.parametrize("data", [b"\x80\x02}X\xff\x00", b"\x80\x04\x95", b"\x80\x02K\x01.garbage", b"\x80\x02\xff"])
+def test_broken_pickles_are_undecided(tmp_path, data):
+    assert scan_bytes(tmp_path, data).verdict is UNDECIDED
+
+
+def test_labels_are_no_pickle(tmp_path):
+    assert scan_bytes(tmp_path, b"cat\ndog\nbird\nfish\n", "labels.txt").verdict is CLEAN
+
+
+@pytest.mark.parametrize("kind", ["protocol 2", "stack global", "newobj", "in a zip", "deflated"])
+def test_a_flipped_bit_never_makes_it_clean(tmp_path, kind):
+    whole, chance = HOSTILE[kind], random.Random(0)
+    places = range(len(whole) * 8) if len(whole) < 60 else chance.sample(range(len(whole) * 8), 300)
+    for place in places:
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        assert scan_bytes(tmp_path, bytes(data)).verdict is not CLEAN, (place, bytes(data))
+
+
+@given(data=st.binary(min_size=1, max_size=300))
+def test_random_bytes_are_never_clean_unless_they_are_text(tmp_path_factory, data):
+    found = scan_bytes(tmp_path_factory.mktemp("random"), data)
+    inert = found.files[0].kinds
+    assert found.verdict is not CLEAN or "text" in inert or inert == ("pickle",)
+
+
+HELD_OUT = """
+    import importlib, inspect, json, os, pkgutil, sys, warnings
+    warnings.simplefilter("ignore")
+    found = []
+    def collect(name):
+        try:
+            module = importlib.import_module(name)
+        except BaseException:
+            return
+        for key, value in list(vars(module).items()):
+            if callable(value) and not key.startswith("__") and key.isascii():
+                found.append((name, key))
+    skip = {"antigravity", "this", "idlelib", "turtle", "turtledemo", "lib2to3", "test", "__main__"}
+    for name in sorted(sys.stdlib_module_names - skip):
+        collect(name)
+    import numpy
+    for info in pkgutil.iter_modules(numpy.__path__):
+        if not info.name.startswith(("tests", "conftest", "f2py")):
+            collect(f"numpy.{info.name}")
+    json.dump(sorted(set(found)), sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def callables():
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(HELD_OUT)], capture_output=True, text=True)
+    import json
+
+    return [tuple(pair) for pair in json.loads(done.stdout[done.stdout.index("[[") :])]
+
+
+def test_every_public_callable_is_refused_and_none_executes(tmp_path, callables):
+    """Held-out gadgets: nobody listed these names as bad, and nothing of them is imported, called or even looked up."""
+    from panmodel.scanners.pickle_names import is_allowed
+    from panmodel.wire.pickle import Global
+
+    canary = tmp_path / "canary"
+    names = [pair for pair in callables if not is_allowed(Global(*pair))]
+    assert len(names) > 4000
+    pieces = tmp_path / "pieces"
+    pieces.mkdir()
+    argument = b"X" + struct.pack("<I", len(str(canary))) + str(canary).encode() + b"\x85"
+    for number, (module, name) in enumerate(names):
+        call = b"\x80\x02c" + f"{module}\n{name}\n".encode() + argument + b"R."
+        (pieces / f"{number}.pkl").write_bytes(call)
+    code = f"""
+        import os, sys
+        from panmodel.scan import scan
+        scan({str(pieces / "0.pkl")!r})
+        events, before = [], set(sys.modules)
+        def hook(event, args):
+            if event in ("exec", "compile", "import", "os.system", "subprocess.Popen", "os.exec", "socket.connect"):
+                events.append((event, str(args)[:200]))
+            if event == "open" and (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                events.append((event, str(args)[:200]))
+        sys.addaudithook(hook)
+        found = scan({str(pieces)!r})
+        told = [file.path for file in found.files if file.verdict.value != "dangerous"]
+        print(len(found.files), told[:5], events[:5], sorted(set(sys.modules) - before)[:5])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.stdout.strip() == f"{len(names)} [] [] []", done.stderr
+    assert not canary.exists()
