@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from panmodel.dtypes import FLOAT32
 from panmodel.errors import CorruptError
-from panmodel.model.streamed import StreamedTensor, whole
+from panmodel.model.streamed import StreamedTensor
 
 
 def streamed(data: bytes, shape: tuple[int, ...] = (3,)) -> StreamedTensor:
@@ -25,10 +23,3 @@ def test_pieces_become_an_array():
 def test_another_number_of_bytes_is_an_error_of_the_tensor(length):
     with pytest.raises(CorruptError, match="'w'"):
         streamed(bytes(length)).numpy()
-
-
-@given(st.lists(st.binary(max_size=9)), st.integers(1, 8))
-def test_elements_stay_whole(pieces, width):
-    found = [bytes(piece) for piece in whole(map(memoryview, pieces), width)]
-    assert b"".join(found) == b"".join(pieces)
-    assert all(len(piece) % width == 0 and piece for piece in found[:-1])

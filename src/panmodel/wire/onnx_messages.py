@@ -90,6 +90,14 @@ class TensorProto(Message):
     data_location: int = single(14, "enum")
 
 
+class SparseTensorProto(Message):
+    """A tensor of zeros but for some values, which its name is that of; indices are linear, or one for each axis."""
+
+    values: TensorProto | None = single(1, lambda: TensorProto)
+    indices: TensorProto | None = single(2, lambda: TensorProto)
+    dims: Sequence[int] = repeated(3, "int64")
+
+
 class AttributeProto(Message):
     """An attribute of a node; inside a function `ref_attr_name` stands for an attribute of the call."""
 
@@ -130,7 +138,7 @@ class GraphProto(Message):
     output: Sequence[ValueInfoProto] = repeated(12, lambda: ValueInfoProto)
     value_info: Sequence[ValueInfoProto] = repeated(13, lambda: ValueInfoProto)
     quantization_annotation: Sequence[bytes] = repeated(14, "bytes")
-    sparse_initializer: Sequence[bytes] = repeated(15, "bytes")
+    sparse_initializer: Sequence[SparseTensorProto] = repeated(15, lambda: SparseTensorProto)
 
 
 class FunctionProto(Message):

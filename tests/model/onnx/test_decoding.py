@@ -138,15 +138,32 @@ def test_a_rank_beyond_the_limit_is_refused(tmp_path):
         read(save(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], [info("x", [1] * 1000)], [info("y")]))
 
 
-def test_sparse_initializers_are_unsupported(tmp_path):
-    path = save(tmp_path / "m.onnx", [helper.make_node("Relu", ["x"], ["y"])], [info("x")], [info("y")])
+def test_sparse_initializers_are_read_as_dense_ones(tmp_path):
+    nodes = [helper.make_node("Add", ["x", "v"], ["y"])]
+    path = save(tmp_path / "m.onnx", nodes, [info("x", (3,))], [info("y", (3,))])
     proto = onnx.load(path)
-    values = helper.make_tensor("v", FLOAT, [1], [1.0])
-    indices = helper.make_tensor("i", TensorProto.INT64, [1], [0])
+    values = helper.make_tensor("v", FLOAT, [1], [1.5])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [1])
     proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [3]))
     onnx.save(proto, path)
-    with pytest.raises(UnsupportedError, match="sparse"):
-        read(path)
+    model = read(path)
+    assert model.tensors["v"].numpy().tolist() == [0, 1.5, 0]
+    (node,) = model.program.nodes
+    assert node.inputs[1].tensor is model.tensors["v"]
+
+
+def test_initializers_of_bodies_have_names_of_their_own(tmp_path):
+    def body(name, value):
+        weight = numpy_helper.from_array(np.full(2, value, np.float32), "w")
+        return helper.make_graph([helper.make_node("Add", ["x", "w"], [name])], name, [], [info(name)], [weight])
+
+    branches = {"then_branch": body("a", 1), "else_branch": body("b", 2)}
+    outer = numpy_helper.from_array(np.zeros(2, np.float32), "v")
+    nodes = [helper.make_node("If", ["c"], ["z"], **branches), helper.make_node("Add", ["z", "v"], ["y"])]
+    inputs = [info("x"), info("c", (), TensorProto.BOOL)]
+    model = read(save(tmp_path / "m.onnx", nodes, inputs, [info("y")], [outer]))
+    found = {name: tensor.numpy()[0] for name, tensor in model.tensors.items()}
+    assert found == {"v": 0, "w": 2, "a/w": 1}  # onnx sorts the branches by their names
 
 
 @pytest.mark.parametrize("attributes", [{}, {"value_float": 1.0, "value_int": 2}])

@@ -34,3 +34,27 @@ def test_single_numbers_and_runs_keep_their_order():
     assert numbers.array().tolist() == [1, 300, -1, 2]
     assert numbers.nbytes == len(b"".join(map(bytes, numbers.chunks()))) == 14
     assert numbers == Numbers.of("int64", np.array([1, 300, -1, 2])) != Numbers.of("int32", np.array([1, 300, -1, 2]))
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64", "uint64", "float", "double"])
+@given(data=st.data())
+def test_pieces_are_the_whole(kind, data):
+    values = data.draw(st.lists(st.integers(0, 1 << 31) if kind != "int32" else st.integers(-5, 300)))
+    numbers, size = Numbers.of(kind, np.array(values)), data.draw(st.integers(1, 9))
+    numbers.chunks = lambda nbytes=0: Numbers.chunks(numbers, size)
+    found = [number for array in numbers.arrays() for number in array.tolist()]
+    assert found == Numbers.of(kind, np.array(values)).array().tolist()
+
+
+def test_what_does_not_end_is_refused_in_pieces_too():
+    for kind, content in (("float", b"abcdef"), ("int64", b"\x01\x80"), ("int64", b"\x80" * 50 + b"\x01")):
+        numbers = Numbers(kind, [Extent(MemorySource(content), 0, len(content))])
+        with pytest.raises(CorruptError):
+            list(numbers.arrays())
+
+
+def test_one_run_of_fixed_numbers_lies_as_an_array():
+    extent = Extent(MemorySource(bytes(8)), 0, 8)
+    assert Numbers("float", [extent]).extent is extent
+    assert Numbers("int64", [extent]).extent is None
+    assert Numbers("float", [extent, extent]).extent is None

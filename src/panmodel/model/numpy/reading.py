@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING, DType
 from panmodel.errors import CorruptError, LimitError
+from panmodel.io.pieces import whole
 from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT
 from panmodel.model.notice import Assumed, Notice
 from panmodel.model.numpy.strings import decoded
-from panmodel.model.streamed import StreamedTensor, whole
+from panmodel.model.streamed import StreamedTensor
 from panmodel.model.tensor import Checksum, DeferredTensor, StoredTensor, Tensor, pack
 from panmodel.wire.npy import Header
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from panmodel.dtypes import STRING
 from panmodel.errors import UnsupportedError
+from panmodel.io.pieces import whole
 from panmodel.model.numpy.strings import Strings, plan
-from panmodel.model.streamed import whole
 from panmodel.model.tensor import Tensor, unpack
 from panmodel.wire.npy import LONGEST, make_header
 

@@ -15,6 +15,7 @@ from panmodel.io.source import Location
 from panmodel.limits import DEFAULT
 from panmodel.model.graph import Graph, Node, Value
 from panmodel.model.onnx.functions import Functions
+from panmodel.model.onnx.sparse import dense
 from panmodel.model.onnx.tensor import TensorReader
 from panmodel.model.symbolic import Dim, Shape, Size
 from panmodel.model.tensor import ArrayTensor, Tensor
@@ -35,7 +36,8 @@ class Decoder:
         location: The file, for messages and external data.
 
     Attributes:
-        tensors: The initializers by name, those of subgraphs too.
+        tensors: The initializers by name, those of subgraphs too; where several have a name, the later ones have that
+            of their graph before it. Values of Constant nodes belong to the graph, and are not here.
         defaults: Inputs of the graph that an initializer gives a value; they are read as constants.
     """
 
@@ -55,7 +57,7 @@ class Decoder:
 
         Raises:
             CorruptError: A node reads what is not there, or before it is computed; names that come twice.
-            UnsupportedError: Sparse tensors, or inputs that are no tensors.
+            UnsupportedError: Sparse tensors of strings, or inputs that are no tensors.
         """
         if self._model.graph is None:
             raise CorruptError("a model without a graph", where=self.where)
@@ -73,13 +75,13 @@ class Decoder:
         return max((version for domain, version in self._versions.items() if domain in _OWN), default=1)
 
     def _graph(self, proto: GraphProto, outer: Scope) -> Graph:
-        if proto.sparse_initializer:
-            raise UnsupportedError("sparse initializers", where=self.where, hint="make them dense with onnx first")
         scope = outer.new_child()
         types = {info.name: self._type(info) for info in (*proto.value_info, *proto.output)}
-        for tensor in proto.initializer:
-            self._define(scope, self._initializer(tensor.name, self._reader.read(tensor)))
-            self.tensors.setdefault(tensor.name, scope[tensor.name].tensor)  # type: ignore[arg-type]
+        stored = [self._reader.read(tensor) for tensor in proto.initializer]
+        stored += [dense(tensor, self._reader, self.where) for tensor in proto.sparse_initializer]
+        for tensor in stored:
+            self._define(scope, self._initializer(tensor.name, tensor))
+            self.tensors[self._key(tensor.name, proto.name)] = tensor
         inputs = []
         for info in proto.input:
             if info.name in scope.maps[0] and scope[info.name].is_constant:
@@ -124,6 +126,13 @@ class Decoder:
         if value.name in scope.maps[0]:
             raise CorruptError(f"two values of the graph are named {value.name!r}", where=self.where)
         scope[value.name] = value
+
+    def _key(self, name: str, graph: str) -> str:
+        """A name for an initializer that no other has: bodies of nodes may use one name each for their own."""
+        key, number = name, 1
+        while key in self.tensors:
+            key, number = f"{graph}/{name}" if number == 1 else f"{graph}_{number}/{name}", number + 1
+        return key
 
     def _count(self) -> None:
         self._nodes += 1

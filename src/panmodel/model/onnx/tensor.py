@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import BY_ONNX, STRING, DType
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.io.pieces import whole
 from panmodel.io.source import Extent, FileSource, Location
 from panmodel.limits import DEFAULT
-from panmodel.model.tensor import ArrayTensor, DeferredTensor, StoredTensor, Tensor, unpack
+from panmodel.model.streamed import StreamedTensor
+from panmodel.model.tensor import ArrayTensor, StoredTensor, Tensor, pack
 from panmodel.wire.onnx_messages import EXTERNAL, TensorProto
 from panmodel.wire.protobuf import Numbers
 
@@ -31,6 +33,8 @@ _LISTS = {
     "uint32": "uint64_data",
     "uint64": "uint64_data",
 }
+#: Types whose lists are on the wire what raw bytes would be.
+_AS_STORED = frozenset({"float32", "float64", "complex64", "complex128"})
 
 
 class TensorReader:
@@ -177,31 +181,53 @@ def _listed(proto: TensorProto, name: str, dtype: DType, shape: tuple[int, ...])
     stored = numbers.nbytes if isinstance(numbers, Numbers) else 0
     if _count(dtype, size) > stored:  # a number takes a byte at least
         raise CorruptError(f"{where}: {stored} bytes of numbers stored, {dtype}{list(shape)} needs more")
-    return DeferredTensor(name, dtype, shape, _loader(numbers, dtype, shape, where))
+    if not isinstance(numbers, Numbers):
+        numbers = Numbers("int32")
+    extent = numbers.extent if dtype.name in _AS_STORED else None
+    if extent is not None and extent.nbytes == dtype.nbytes(size):
+        return StoredTensor(name, dtype, shape, extent)
+    return StreamedTensor(name, dtype, shape, lambda: _elements(numbers, dtype, shape, where))
 
 
 def _count(dtype: DType, size: int) -> int:
-    """Numbers in the list for that many elements: complex ones take two, those of less than a byte are packed."""
-    return 2 * size if dtype.kind == "c" else dtype.nbytes(size) if dtype.bits < 8 else size
+    """Numbers in the list for that many elements: complex ones take two; of less than a byte, they share one.
+
+    Those of six bits do not: they would share it with parts of each other.
+    """
+    return 2 * size if dtype.kind == "c" else dtype.nbytes(size) if dtype.bits < 8 and dtype.bits != 6 else size
 
 
-def _loader(numbers: object, dtype: DType, shape: tuple[int, ...], where: str) -> Callable[[], np.ndarray]:
-    def load() -> np.ndarray:
-        import numpy as np
+def _elements(numbers: Numbers, dtype: DType, shape: tuple[int, ...], where: str) -> Iterator[memoryview]:
+    """The elements of a list of numbers as bytes."""
+    import numpy as np
 
-        array = numbers.array() if isinstance(numbers, Numbers) else np.zeros(0, np.int64)
-        expected = _count(dtype, math.prod(shape))
-        if len(array) != expected:
-            raise CorruptError(f"{where}: {len(array)} numbers stored, {dtype}{list(shape)} needs {expected}")
-        if dtype.kind == "c":
-            return np.asarray(array.view(dtype.numpy).reshape(shape))
-        if dtype.bits < 8:
-            return unpack(array.astype(np.uint8), dtype, shape)
-        if dtype.kind == "f" and dtype.bits < 32:  # their bits as integers
-            return array.astype(f"u{dtype.itemsize}").view(dtype.numpy).reshape(shape)
-        return array.astype(dtype.numpy).reshape(shape)
+    expected, found = _count(dtype, math.prod(shape)), 0
 
-    return load
+    def pieces() -> Iterator[memoryview]:
+        nonlocal found
+        for array in numbers.arrays():
+            found += len(array)
+            if found <= expected:  # the rest is counted for the message alone
+                yield _stored(array, dtype)
+
+    if dtype.bits == 6:
+        for codes in whole(pieces(), 4):  # four elements always end with a byte
+            yield pack(np.frombuffer(codes, np.uint8).view(dtype.numpy), dtype)
+    else:
+        yield from pieces()
+    if found != expected:
+        raise CorruptError(f"{where}: {found} numbers stored, {dtype}{list(shape)} needs {expected}")
+
+
+def _stored(array: np.ndarray, dtype: DType) -> memoryview:
+    """Listed numbers as the bytes of elements; those of six bits in a byte each."""
+    import numpy as np
+
+    if dtype.kind == "c" or dtype.name in ("float32", "float64"):
+        return array.view(np.uint8).data
+    if dtype.bits < 8 or (dtype.kind == "f" and dtype.bits < 32):  # their bits as integers
+        return array.astype(f"u{dtype.itemsize}").view(np.uint8).data
+    return array.astype(dtype.numpy).view(np.uint8).data
 
 
 def _objects(strings: list[bytes], shape: tuple[int, ...]) -> np.ndarray:

@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from panmodel.errors import CorruptError
-from panmodel.io.source import Extent, MemorySource
+from panmodel.io.pieces import whole
+from panmodel.io.source import CHUNK, Extent, MemorySource
 from panmodel.wire.protobuf.varint import ARRAY_TYPES, unpack_varints, varint
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+#: Bytes of varints that are decoded at once, which takes many times as many.
+_PIECE = 256 << 10
+_LONGEST_VARINT = 10
 
 
 class Numbers:
@@ -40,10 +46,10 @@ class Numbers:
         """Bytes on the wire: an upper bound for the number of elements."""
         return sum(run.nbytes for run in self._runs) + len(self._loose)
 
-    def chunks(self) -> Iterator[memoryview]:
-        """The bytes on the wire."""
+    def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
+        """The bytes on the wire, in pieces of at most `nbytes`."""
         for run in self._runs:
-            yield from run.source.chunks(run.offset, run.nbytes)
+            yield from run.source.chunks(run.offset, run.nbytes, nbytes)
         if self._loose:
             yield memoryview(bytes(self._loose))
 
@@ -60,9 +66,36 @@ class Numbers:
             return unpack_varints(data, self.kind)
         dtype = np.dtype(ARRAY_TYPES[self.kind])
         if len(data) % dtype.itemsize:
-            where = self._runs[0].source.name if self._runs else ""
-            raise CorruptError(f"{len(data)} bytes of packed {self.kind} are no whole number of elements", where=where)
+            raise self._uneven(len(data))
         return np.frombuffer(data, dtype)
+
+    def arrays(self) -> Iterator[np.ndarray]:
+        """The same numbers in several arrays, each valid until the next; no more than a piece of them is in memory.
+
+        Raises:
+            CorruptError: The bytes are no whole number of them; after the last array.
+        """
+        import numpy as np
+
+        if self.kind not in ARRAY_TYPES:
+            for piece in _whole_varints(self.chunks(_PIECE)):
+                yield unpack_varints(piece, self.kind)
+            return
+        dtype = np.dtype(ARRAY_TYPES[self.kind])
+        for run in whole(self.chunks(), dtype.itemsize):
+            if len(run) % dtype.itemsize:
+                raise self._uneven(self.nbytes)
+            yield np.frombuffer(run, dtype)
+
+    @property
+    def extent(self) -> Extent | None:
+        """Where the numbers lie, if they lie in one run as an array of them does."""
+        alone = len(self._runs) == 1 and not self._loose and self.kind in ARRAY_TYPES
+        return self._runs[0] if alone else None
+
+    def _uneven(self, nbytes: int) -> CorruptError:
+        where = self._runs[0].source.name if self._runs else ""
+        return CorruptError(f"{nbytes} bytes of packed {self.kind} are no whole number of elements", where=where)
 
     def add_run(self, run: Extent) -> None:
         """Take a packed run, after all that came before."""
@@ -81,3 +114,18 @@ class Numbers:
         return self.kind == other.kind and self.array().tolist() == other.array().tolist()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _whole_varints(pieces: Iterator[memoryview]) -> Iterator[bytes]:
+    """The same bytes in pieces that end with a varint, but the last if it does not."""
+    rest = b""
+    for piece in pieces:
+        data = rest + bytes(piece)
+        end = len(data)
+        while end and data[end - 1] >= 0x80 and len(data) - end < _LONGEST_VARINT:
+            end -= 1
+        rest = data[end:]
+        if end:
+            yield data[:end]
+    if rest:
+        yield rest
