@@ -1,0 +1,63 @@
+import io
+import pickle
+import tarfile
+
+import pytest
+
+from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
+
+
+def archive(*members, form=tarfile.GNU_FORMAT):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as tar:
+        for name, content, kind, link in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.type, info.linkname = len(content), kind, link
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+def plain(name, content=b"text"):
+    return (name, content, tarfile.REGTYPE, "")
+
+
+PICKLE = b"cposix\nsystem\n(S'true'\ntR."
+HOSTILE = {
+    "parent folder": (archive(plain("../x")), "PM-TAR-ESCAPE"),
+    "absolute": (archive(plain("/etc/x")), "PM-TAR-ESCAPE"),
+    "long name": (archive(plain("a/" * 80 + "../" * 90 + "x")), "PM-TAR-ESCAPE"),
+    "pax name": (archive(plain("é" * 90 + "/../../x"), form=tarfile.PAX_FORMAT), "PM-TAR-ESCAPE"),
+    "symbolic link": (archive(("a", b"", tarfile.SYMTYPE, "/etc/passwd")), "PM-TAR-ESCAPE"),
+    "climbing link": (archive(("a/b", b"", tarfile.SYMTYPE, "../../x")), "PM-TAR-ESCAPE"),
+    "hard link": (archive(("a", b"", tarfile.LNKTYPE, "../x")), "PM-TAR-ESCAPE"),
+    "device": (archive(("a", b"", tarfile.BLKTYPE, "")), "PM-TAR-DEVICE"),
+    "pipe": (archive(("a", b"", tarfile.FIFOTYPE, "")), "PM-TAR-DEVICE"),
+    "pickle": (archive(plain("pickle", PICKLE)), "PM-PICKLE-GLOBAL"),
+    "between storages": (
+        archive(plain("pickle", pickle.dumps({})), plain("storages", b"\x80\x02K\x01." + bytes(9) + b"\x80\x02" + PICKLE)),
+        "PM-PICKLE-GLOBAL",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_tricks_are_dangerous(tmp_path, kind):
+    data, rule = HOSTILE[kind]
+    found = scan_bytes(tmp_path, data)
+    assert found.verdict is DANGEROUS
+    assert rule in rules_of(found)
+
+
+def test_plain_members_are_clean(tmp_path):
+    assert scan_bytes(tmp_path, archive(plain("a/b.txt"), plain("./c.txt"))).verdict is CLEAN
+
+
+def test_damage_is_undecided(tmp_path):
+    data = bytearray(archive(plain("a"), plain("b")))
+    data[1030] ^= 1
+    assert scan_bytes(tmp_path, bytes(data)).verdict is UNDECIDED
+    assert scan_bytes(tmp_path, archive(plain("a", bytes(2000)))[:1500]).verdict is UNDECIDED
+
+
+def test_two_of_a_name_are_undecided(tmp_path):
+    assert scan_bytes(tmp_path, archive(plain("a"), plain("a"))).verdict is UNDECIDED
