@@ -9,6 +9,7 @@ Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/uti
 from __future__ import annotations
 
 import os
+
 from panmodel.errors import MissingFileError, PanmodelError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location

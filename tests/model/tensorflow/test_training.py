@@ -84,3 +84,43 @@ def test_powers_that_do_not_agree_tell_nothing(powers):
     one, two = np.float32(powers)
     state = training_state(variables("w", "w/Adam", "w/Adam_1") | tensors(beta1_power=one, beta2_power=two))
     assert state.step is None
+
+
+def test_what_belongs_to_the_training_is_named():
+    found = variables("a/w", "a/w/Adam", "a/w/Adam_1", "b", "b/ExponentialMovingAverage", "lr/w") | tensors(
+        global_step=np.int64(12),
+        **{
+            "train/beta1_power": np.float32(0.25),
+            "train/beta2_power": np.float32(0.5),
+            "opt/learning_rate": np.float32(0.1),
+            "scale/loss_scale": np.float32(8),
+            "scale/good_steps": np.int32(3),
+            "epoch": np.int32(2),
+            "weight/scale": np.float32(1),
+        },
+    )
+    state = training_state(found)
+    assert (state.step, state.epoch, state.optimizer) == (12, 2, "adam")
+    assert state.names == set(found) - {"a/w", "b", "lr/w", "weight/scale"}
+    assert state.hyperparameters == pytest.approx(
+        {"beta1_power": 0.25, "beta2_power": 0.5, "learning_rate": 0.1, "loss_scale": 8, "good_steps": 3}
+    )
+    assert list(state.slots["b"]) == ["exponential_moving_average"]
+
+
+def test_an_optimizer_of_keras_in_a_graph():
+    found = variables("d/kernel", "training/Adam/d/kernel/m", "training/Adam/d/kernel/v") | tensors(
+        **{"training/Adam/iter": np.int64(9), "training/Adam/beta_1": np.float32(0.5), "beta_1": np.float32(7)}
+    )
+    state = training_state(found)
+    assert (state.step, state.optimizer, state.hyperparameters) == (9, "adam", {"beta_1": 0.5})
+    assert set(state.slots["d/kernel"]) == {"m", "v"}
+    assert state.names == set(found) - {"d/kernel", "beta_1"}
+
+
+def test_powers_of_two_optimizers_are_told_apart():
+    state = training_state(
+        variables("w", "w/Adam")
+        | tensors(**{"a/beta1_power": np.float32(0.5), "b/beta1_power": np.float32(0.25)})
+    )
+    assert state.hyperparameters == {"beta1_power": 0.5, "b/beta1_power": 0.25}
