@@ -24,7 +24,7 @@ def listing(structure: LayerGroups) -> Iterator[tuple[str, str]]:
     """Each weight that a group lists, as the group's path and the name: layers in their order, then other groups."""
     base = structure.groups.get(structure.base)
     order = dict.fromkeys(relative(structure.base, name) for name in (base.layers if base else None) or ())
-    order.update(dict.fromkeys(path for path in structure.groups if not structure.is_optimizer(path)))
+    order.update(dict.fromkeys(path for path in structure.groups if not structure.is_optimizer(path + "/")))
     order.update(dict.fromkeys(structure.groups))
     for group in order:
         record = structure.groups.get(group)
