@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def _inflate(data: bytes, values: tuple[int, ...], most: int) -> bytes:
     from isal import isal_zlib
 
     stream = isal_zlib.decompressobj()
-    failure: type[Exception] = isal_zlib.error
+    failure = cast("type[Exception]", isal_zlib.error)  # its stubs say that it is an instance
     try:
         found: bytes = stream.decompress(data, most)
     except failure as error:
