@@ -87,7 +87,8 @@ def convert(prefix: Path, target: Path, limit: int) -> None:
         raise SystemExit(f"{target.name}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     nbytes = sum(file.stat().st_size for file in target.parent.iterdir())
     peak = next(line.partition("peak memory")[2] for line in done.stdout.splitlines() if "peak memory" in line)
-    print(f"  {target.name:16s} {nbytes / 1e9:6.2f} GB  {seconds:6.1f} s  {nbytes / 1e9 / seconds:5.2f} GB/s  peak{peak}")
+    rate = f"{seconds:6.1f} s  {nbytes / 1e9 / seconds:5.2f} GB/s"
+    print(f"  {target.name:16s} {nbytes / 1e9:6.2f} GB  {rate}  peak{peak}")
 
 
 if __name__ == "__main__":

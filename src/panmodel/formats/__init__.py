@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from panmodel.errors import MissingFileError, UnknownFormatError, UnknownNameError, UnsupportedError, UsageError
+from panmodel.io.replacement import recover
 from panmodel.io.source import Location
 from panmodel.model.format import Format
 from panmodel.model.model import Model
@@ -51,11 +52,28 @@ def read(path: PathLike) -> Model:
         UnsafeError: Reading it would execute something or leave its folder.
     """
     location = Location(path)
+    try:
+        return _read(location)
+    except (MissingFileError, UnknownFormatError):
+        if not _recovered(location):
+            raise
+        return _read(location)
+
+
+def _recovered(location: Location) -> bool:
+    """Whether what is missing stepped aside for a conversion that died in this very moment, and is back."""
+    try:
+        return recover(location.path.parent)
+    except OSError:  # a folder that is not ours to write; what is missing is said as it is
+        return False
+
+
+def _read(location: Location) -> Model:
     record = detect(location)
     if record.read is None:
-        raise UnsupportedError(f"{record.name} files are written, not read", where=str(path))
+        raise UnsupportedError(f"{record.name} files are written, not read", where=str(location))
     model = record.read(location)
-    model.source = str(path)
+    model.source = str(location)
     return model
 
 

@@ -5,9 +5,6 @@ last. A crash at any moment leaves the old files; what it leaves under temporary
 
 What is written of a large file goes to the disk at once and leaves the memory of the system: the final sync has little
 left to wait for, and a conversion of many gigabytes does not push everything else out of the page cache.
-
-No file system renames two files at once: where several replace older ones, the old main file goes before the first of
-them, so that a crash in this one instant leaves a model that says what it lacks, and never old parts among new ones.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from typing import Self
 
 from panmodel.errors import OutputExistsError, StorageError
 from panmodel.io.cache import dont_need
+from panmodel.io.replacement import is_running, recover, replace_files, sync_folder
 
 #: Bytes after which what was written is sent to the disk, and of how much before it the memory is given back.
 _WINDOW, _SPAN = 16 << 20, 512 << 20
@@ -169,21 +167,13 @@ class Sink:
         return sum(staged.position for staged in self._staged)
 
     def commit(self) -> None:
-        """Sync everything, then rename everything."""
+        """Sync everything, then put everything in its place."""
         for staged in self._staged:
             staged.finish()
-        finals = self.files
-        if self.main in finals and any(_is_there(final) for final in finals if final != self.main):
-            with _storage_errors(self.main):
-                self.main.unlink(missing_ok=True)
-        for staged in self._ordered():
-            with _storage_errors(staged.final):
-                os.replace(staged.partial, staged.final)
-        for path in set(self._superseded) - set(finals):
-            with _storage_errors(path):
-                path.unlink(missing_ok=True)
-        for folder in {staged.final.parent for staged in self._staged}:
-            _sync_folder(folder)
+        moves = [(staged.partial, staged.final) for staged in self._staged]
+        with _storage_errors(self.main):
+            replace_files(moves, self.main, set(self._superseded) - set(self.files))
+            sync_folder(self.main.parent)
 
     def discard(self) -> None:
         """Remove every temporary file."""
@@ -230,29 +220,12 @@ def _is_there(path: Path) -> bool:
 
 
 def _clear_stale(final: Path) -> None:
-    """Remove temporary files for the same target whose writer does not run any more."""
+    """Put right what writers that do not run any more left of the same target."""
     folder = final.parent
     if not folder.is_dir():
         return
+    recover(folder)
     for entry in os.scandir(folder):
         match = _PARTIAL.fullmatch(entry.name)
-        if match and match["name"] == final.name and not _is_running(int(match["pid"])):
+        if match and match["name"] == final.name and not is_running(int(match["pid"])):
             Path(entry.path).unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
