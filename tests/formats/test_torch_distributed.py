@@ -59,7 +59,7 @@ def test_chunks_become_tensors_under_the_names_of_the_state_dict(tmp_path: Path)
     assert model.notices == []
     assert model.metadata == {
         "framework": "pytorch",
-        "version": "1.0.0",
+        "container_version": "1.0.0",
         "chunks": 10,
         "files": 2,
         "state_dict": "model",

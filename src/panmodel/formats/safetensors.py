@@ -8,7 +8,6 @@ Source: https://github.com/huggingface/safetensors (README, section Format).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from panmodel.errors import PanmodelError
@@ -84,7 +83,7 @@ def _restore(model: Model, text: str) -> None:
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write the model's tensors and structure, and of its metadata strings and numbers.
+    """Write the model's tensors and structure, and those of its metadata that are strings.
 
     Raises:
         UnsupportedError: A tensor of a type that the format does not have.
@@ -107,7 +106,6 @@ def write(model: Model, sink: Sink) -> None:
 def _strings(model: Model) -> dict[str, str]:
     """What the file says about itself. From a file of this format nothing is added to it."""
     metadata = {key: value for key, value in model.metadata.items() if isinstance(value, str)}
-    metadata |= {key: json.dumps(value) for key, value in model.metadata.items() if isinstance(value, (int, float))}
     if model.format != FORMAT.name:
         metadata.setdefault("format", _NATIVE.get(metadata.get("framework", ""), "pt"))
     if model.structure is not None:

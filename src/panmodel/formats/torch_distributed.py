@@ -179,7 +179,7 @@ def _described(metadata: Metadata, found: Contents, used: frozenset[str]) -> dic
     }
     described = {
         "framework": "pytorch",
-        "version": metadata.version,
+        "container_version": metadata.version,
         "chunks": len(chunks),
         "files": len({chunk.blob.file for chunk in chunks if chunk.blob}),
         "state_dict": found.key,
