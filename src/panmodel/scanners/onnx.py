@@ -11,8 +11,16 @@ from collections.abc import Iterator
 from panmodel.io.source import MemorySource
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import Scanner, Subject, climbs_out
-from panmodel.wire.onnx_messages import EXTERNAL, AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
-from panmodel.wire.protobuf import BYTES, decode, decode_bytes, walk
+from panmodel.wire.onnx_messages import (
+    EXTERNAL,
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+)
+from panmodel.wire.protobuf import BYTES, decode, walk
 
 ESCAPE = Rule(
     "PM-ONNX-EXTERNAL-ESCAPE",
@@ -96,12 +104,11 @@ def _collect(graph: GraphProto, nodes: list[NodeProto], tensors: list[TensorProt
         _collect_node(node, nodes, tensors, depth)
 
 
-def _parts(sparse: bytes) -> Iterator[TensorProto]:
+def _parts(sparse: SparseTensorProto | None) -> list[TensorProto]:
     """Values and indices of a sparse tensor."""
-    source = MemorySource(sparse)
-    for tag, _, offset, size, _ in walk(source, (0, source.size, None)):
-        if tag & 7 == BYTES and tag >> 3 in (1, 2):
-            yield decode_bytes(TensorProto, source.read(offset, size))
+    if sparse is None:
+        return []
+    return [tensor for tensor in (sparse.values, sparse.indices) if tensor is not None]
 
 
 def _collect_node(node: NodeProto, nodes: list[NodeProto], tensors: list[TensorProto], depth: int) -> None:

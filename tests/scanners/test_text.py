@@ -1,0 +1,38 @@
+import pytest
+
+from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
+
+HOSTILE = {
+    b"a: !!python/object/apply:os.system ['true']\n": "PM-YAML-TAG",
+    b"a: !!python/name:os.system\n": "PM-YAML-TAG",
+    b"a: !<tag:yaml.org,2002:python/object/new:os.system> []\n": "PM-YAML-TAG",
+    b"%TAG !x! tag:yaml.org,2002:python/\n---\na: !x!name:os.system\n": "PM-YAML-TAG",
+    b"class_name: Sequential\nconfig:\n- class_name: Lambda\n  config: {}\n": "PM-KERAS-LAMBDA",
+    b"config: [{class_name: TFSMLayer}]\n": "PM-KERAS-LOADER",
+    b'model_checkpoint_path: "../../other/model.ckpt"\n': "PM-CHECKPOINT-ESCAPE",
+    b'model_checkpoint_path: "http://x/model.ckpt"\n': "PM-CHECKPOINT-ESCAPE",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_leads_to_code_or_out_is_dangerous(tmp_path, text):
+    found = scan_bytes(tmp_path, text)
+    assert found.verdict is DANGEROUS
+    assert HOSTILE[text] in rules_of(found)
+
+
+@pytest.mark.parametrize("text", [b"", b"A read-me.\n", "é".encode(), b"shape: !!python/tuple [1, 2]\n"])
+def test_text_is_clean(tmp_path, text):
+    found = scan_bytes(tmp_path, text)
+    assert (found.verdict, rules_of(found)) == (CLEAN, set())
+
+
+def test_notes_are_clean(tmp_path):
+    assert rules_of(scan_bytes(tmp_path, b"import os\nos.system('true')\n")) == {"PM-SOURCE-CODE"}
+    found = scan_bytes(tmp_path, b'model_checkpoint_path: "/home/u/model.ckpt"\n')
+    assert (found.verdict, rules_of(found)) == (CLEAN, {"PM-CHECKPOINT-PATH"})
+
+
+@pytest.mark.parametrize("data", [b"text\0text", b"text\xff", b"\xc3"])
+def test_what_is_no_text_is_undecided(tmp_path, data):
+    assert scan_bytes(tmp_path, data).verdict is UNDECIDED
