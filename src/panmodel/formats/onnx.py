@@ -60,7 +60,7 @@ def read(location: Location) -> Model:
     Raises:
         CorruptError: The content contradicts the format.
         UnsafeError: External data lies outside the model's folder.
-        UnsupportedError: Sparse tensors, or values that are no tensors.
+        UnsupportedError: Sparse tensors of strings, or values that are no tensors.
     """
     proto = decode(ModelProto, location.open())
     decoder = Decoder(proto, location)
