@@ -75,3 +75,12 @@ def test_damage(tmp_path):
         return [dict(item.attributes) for item in FORMAT.read(Location(path)).program.nodes.values()]
 
     assert_survives(read_all, tmp_path / "model.meta")
+
+
+def test_the_file_of_a_checkpoint_is_left_to_it(tmp_path):
+    from tests.slice_tables import SliceTable
+
+    location = put(tmp_path, complete(proto(tags=["train"])))
+    assert FORMAT.sniff(location)
+    SliceTable().write(tmp_path / "model")
+    assert not FORMAT.sniff(location)

@@ -8,9 +8,9 @@ from tests.checkpoints import single_block_table, varint
 
 from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsupportedError
 from panmodel.io.source import MemorySource
-from panmodel.limits import DEFAULT
+from panmodel.limits import DEFAULT, Limits
 from panmodel.wire import sstable
-from panmodel.wire.sstable import MAGIC, encode_block, encode_table, is_table, read_table, trailer
+from panmodel.wire.sstable import MAGIC, Table, encode_block, encode_table, is_table, read_table, trailer
 
 ENTRIES = [(f"layer{n:03d}/kernel".encode(), b"value %d" % n) for n in range(100)]
 
@@ -155,3 +155,78 @@ def test_few_bytes_cannot_stand_for_very_many_bytes_of_keys():
     with pytest.raises(LimitError, match="the keys take"):
         for _ in read_table(MemorySource(table)):
             pass
+
+
+# Looking up by key
+
+
+@given(
+    st.dictionaries(st.binary(max_size=40), st.binary(max_size=60), max_size=60),
+    st.integers(1, 400),
+    st.binary(max_size=3),
+)
+def test_every_key_is_found_and_no_other(entries, block_bytes, other):
+    table = Table(MemorySource(b"".join(encode_table(sorted(entries.items()), block_bytes=block_bytes))))
+    for key, value in entries.items():
+        assert table.find(key).read() == value
+    if other not in entries:
+        assert table.find(other) is None
+
+
+def test_keys_are_found_in_compressed_blocks():
+    table = Table(MemorySource(single_block_table(encode_block(ENTRIES), snappy=True)))
+    assert [table.find(key).read() for key, _ in ENTRIES] == [value for _, value in ENTRIES]
+
+
+def test_a_block_larger_than_the_cap_is_looked_up_in_pieces(monkeypatch):
+    data = b"".join(encode_table([(b"a", b"1"), (b"b", bytes(100_000)), (b"c", b"2")], block_bytes=50))
+    monkeypatch.setattr(sstable, "DEFAULT", Limits(block_bytes=1000))
+    with pytest.raises(LimitError):
+        read(data)
+    table = Table(MemorySource(data))
+    assert table.find(b"b").nbytes == 100_000
+    assert table.find(b"c").read() == b"2"
+
+
+def test_blocks_are_checked_when_one_of_their_entries_is_looked_up():
+    data = bytearray(b"".join(encode_table(ENTRIES, block_bytes=100)))
+    place = data.index(b"value 50")
+    data[place] ^= 1
+    table = Table(MemorySource(bytes(data)))
+    assert table.find(ENTRIES[0][0]).read() == b"value 0"
+    with pytest.raises(CorruptError, match="checksum"):
+        table.find(ENTRIES[50][0])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"\0\0\0",
+        b"\1\0\0" + bytes(4),
+        b"\0\1\1ab" + b"\0\1\1ab" + struct.pack("<II", 0, 1),
+        b"\0\1\5ab" + struct.pack("<II", 0, 1),
+        b"\0\1" + struct.pack("<I", 0),
+        struct.pack("<I", 9),
+    ],
+    ids=["empty", "short", "shares", "repeated", "long", "cut", "restarts"],
+)
+def test_blocks_that_contradict_themselves(block):
+    with pytest.raises(CorruptError):
+        Table(MemorySource(single_block_table(block))).find(b"b")
+
+
+def test_a_key_that_is_too_long():
+    key = b"k" * (DEFAULT.name_bytes + 1)
+    with pytest.raises(LimitError, match="a key of"):
+        Table(MemorySource(single_block_table(encode_block([(key, b"")])))).find(b"k")
+
+
+def test_blocks_out_of_order():
+    block = encode_block([(b"k", b"v")])
+    stored = block + trailer(block)
+    index = encode_block([(b"b", varint(0) + varint(len(block))), (b"a", varint(0) + varint(len(block)))], interval=1)
+    handles = varint(len(stored)) + varint(len(index)) + varint(len(stored)) + varint(len(index))
+    data = stored + index + trailer(index) + handles.ljust(40, b"\0") + MAGIC
+    with pytest.raises(CorruptError, match="follows"):
+        Table(MemorySource(data))

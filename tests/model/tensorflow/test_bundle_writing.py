@@ -154,3 +154,34 @@ def test_damaged_bytes_are_found_while_they_pass(tmp_path):
     with pytest.raises(CorruptError, match="'w' does not meet its checksum"):
         write(tensors, tmp_path / "out.ckpt")
     assert not list(tmp_path.glob("*out*"))
+
+
+# Several names, several files
+
+
+def test_a_tensor_under_several_names_is_written_once(tmp_path):
+    tied, other = ArrayTensor(np.ones(1000, np.float32)), ArrayTensor(np.zeros(3))
+    found = write({"a": tied, "b": other, "c": tied}, tmp_path / "a.ckpt")
+    assert (tmp_path / "a.ckpt.data-00000-of-00001").stat().st_size == 4000 + 24
+    assert found["a"] is found["c"]
+    assert found["b"] is not found["a"]
+    assert found["c"].numpy().tolist() == [1.0] * 1000
+
+
+@pytest.mark.parametrize(("most", "files"), [(1, 5), (40, 4), (10**9, 1)])
+def test_data_are_split_by_size_and_never_a_tensor(most, files, tmp_path):
+    arrays = {f"t{n}": np.arange(n * 4, dtype=np.float32) for n in range(4)}
+    tensors = {name: ArrayTensor(array) for name, array in arrays.items()}
+    tensors["t1_again"] = tensors["t1"]
+    tensors["texts"] = strings(b"long" * 100)
+    with FORMAT.sink(tmp_path / "many.ckpt", shard_size=most) as sink:
+        FORMAT.write(Model("test", tensors=tensors), sink)
+    data = sorted(path.name for path in tmp_path.glob("many.ckpt.data-*"))
+    assert data == [f"many.ckpt.data-{n:05d}-of-{files:05d}" for n in range(files)]
+    assert str(sink.files[-1]).endswith("many.ckpt.index")
+    model = FORMAT.read(Location(tmp_path / "many.ckpt"))
+    assert model.metadata["shards"] == files
+    assert set(model.tensors) == set(tensors)
+    assert model.tensors["t1"] is model.tensors["t1_again"]
+    for name, tensor in tensors.items():
+        assert_same(model.tensors[name], tensor)

@@ -70,7 +70,7 @@ def test_two_steps_leave_it_open():
     assert state.names == set(steps)
 
 
-@pytest.mark.parametrize("steps", [1, 30, 500])
+@pytest.mark.parametrize("steps", [1, 30, 500, 20_000])
 def test_without_a_global_step_the_powers_of_the_betas_tell(steps):
     one, two = np.float32(0.9), np.float32(0.999)
     for _ in range(steps):
@@ -120,7 +120,6 @@ def test_an_optimizer_of_keras_in_a_graph():
 
 def test_powers_of_two_optimizers_are_told_apart():
     state = training_state(
-        variables("w", "w/Adam")
-        | tensors(**{"a/beta1_power": np.float32(0.5), "b/beta1_power": np.float32(0.25)})
+        variables("w", "w/Adam") | tensors(**{"a/beta1_power": np.float32(0.5), "b/beta1_power": np.float32(0.25)})
     )
     assert state.hyperparameters == {"beta1_power": 0.5, "b/beta1_power": 0.25}

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from tests.checkpoints import Writer, box
 from tests.tensorflow_graphs import Shape, const, graph, node
 
 from panmodel.dtypes import FLOAT32, INT32
 from panmodel.errors import CorruptError, UnknownNameError, UsageError
+from panmodel.io.source import FileSource
 from panmodel.model.tensor import ArrayTensor
+from panmodel.model.tensorflow.bundle import read_bundle_tensors
 from panmodel.model.tensorflow.variables import SavedAs, parse_slice, variable_tensor
 from panmodel.wire.tensorflow_messages import SaveSliceInfoDef
 
@@ -95,3 +98,18 @@ def test_slices():
     for wrong in ("10 4 0,5", "10 x 0,5:-", "10 4 0:-", "10 4"):
         with pytest.raises(CorruptError, match="slice"):
             parse_slice("w", wrong)
+
+
+def test_a_part_reads_its_own_slice_alone(tmp_path):
+    """Each half of the table is under its own checksum: the damaged one is not looked at for the other."""
+    writer = Writer(tmp_path)
+    halves = [(box((start, 5), None), TABLE[start : start + 5]) for start in (0, 5)]
+    prefix = writer.add_slices("w", (10, 4), halves).write()
+    data = bytearray(writer.data.read_bytes())
+    data[0] ^= 1
+    writer.data.write_bytes(data)
+    stored = read_bundle_tensors(FileSource(f"{prefix}.index"), lambda *_: FileSource(writer.data)).tensors
+    nodes = [variable("w/part_1", (5, 4)), *restore("RestoreV2", "w/part_1", "w", "10 4 5,5:-")]
+    np.testing.assert_array_equal(value(*nodes, name="w/part_1", variables=stored), TABLE[5:])
+    with pytest.raises(CorruptError, match="checksum"):
+        stored["w"].numpy()

@@ -8,10 +8,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.slots import KERAS, FoundSlot, find_slots, slot_names
 from panmodel.model.training import TrainingState
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _BETAS = {"beta1_power": 0.9, "beta2_power": 0.999}  # Adam's own defaults
 #: Scalars of a training run by the end of their names: kinds of their elements, and what they are.
@@ -99,16 +104,28 @@ class _Scalars:
 
 
 def _step_from_powers(powers: Mapping[str, float]) -> int | None:
-    """How many steps Adam has done, if both powers say the same for its default betas.
+    """How many steps Adam has done, if it had its default betas.
 
-    After t steps the powers are beta ** (t + 1). That of the first beta vanishes after a thousand steps, and then it
-    cannot be confirmed that the betas are the defaults.
+    After t steps the powers are beta ** (t + 1), in float32 and multiplied one by one: a stored power is either one of
+    these numbers to the last bit, or that of another beta. The first beta vanishes after a thousand steps.
     """
-    steps = []
-    for name, beta in _BETAS.items():
-        power = powers.get(name, 0.0)
-        if not 1e-37 < power < 1.0:  # below is where float32 begins to lose digits
-            return None
-        steps.append(math.log(power) / math.log(beta) - 1)
-    agreed = round(steps[1])
-    return agreed if all(abs(step - agreed) < 0.1 for step in steps) else None
+    import numpy as np
+
+    last = powers.get("beta2_power", 0.0)
+    if not 1e-37 < last < 1.0:  # below is where float32 begins to lose digits
+        return None
+    found = np.flatnonzero(_powers(_BETAS["beta2_power"]) == np.float32(last))
+    if len(found) != 1:
+        return None
+    step = int(found[0])
+    first = float(_powers(_BETAS["beta1_power"])[step])
+    return step if math.isclose(powers.get("beta1_power", 0.0), first, rel_tol=1e-6, abs_tol=1e-37) else None
+
+
+@cache
+def _powers(beta: float) -> np.ndarray:
+    """A beta to the power of 1, 2, … until the larger of the defaults has vanished."""
+    import numpy as np
+
+    with np.errstate(under="ignore"):
+        return np.multiply.accumulate(np.full(90_000, beta, np.float32))
