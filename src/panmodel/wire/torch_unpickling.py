@@ -170,9 +170,9 @@ class Unpickling:
 
     def finished(self, kind: str, value: object, **more: object) -> Loaded:
         """What the file holds."""
-        made = instantiated(value) & self.unknown.keys() if self.unknown else frozenset()
         called = frozenset(self.called)
-        return Loaded(kind, value, self.unknown, called, made - called, **more)  # type: ignore[arg-type]
+        made = frozenset(instantiated(value) & self.unknown.keys()) - called if self.unknown else frozenset()
+        return Loaded(kind, value, self.unknown, called, made, **more)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _gathered(name: str, record: TensorRecord) -> np.ndarray:
     skipped = first % 8 // dtype.bits  # elements of less than a byte that share the first one
     elements = unpack(np.ascontiguousarray(flat), dtype, (skipped + record.span,))[skipped:]
     strides = [stride * dtype.itemsize for stride in record.strides]
-    array = np.array(np.lib.stride_tricks.as_strided(elements, shape, strides, writeable=False), order="C")
+    array = np.array(np.ndarray(shape, elements.dtype, elements, strides=strides), order="C")
     if record.conjugated:
         array = array.conj()
     return -array if record.negated else array

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+import zipfile
+
+import pytest
+
+from panmodel.errors import CorruptError, LimitError
+from panmodel.io.source import MemorySource
+from panmodel.limits import Limits
+from panmodel.wire.pickle import Global
+from panmodel.wire.torch_container import container_of, load
+
+
+def test_the_container_is_told_by_its_head() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a/data.pkl", b"N.")
+    assert container_of(buffer.getvalue()[:512]) == "zip"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:") as archive:
+        archive.addfile(tarfile.TarInfo("pickle"))
+    assert container_of(buffer.getvalue()[:512]) == "tar"
+    assert container_of(pickle.dumps(0x1950A86A20F9469CFC6C, 2)) == "legacy"
+    assert container_of(pickle.dumps({"a": 1})) == "pickle"
+    assert container_of(b"") == "pickle"
+
+
+def test_plain_pickles_are_read_to_their_end() -> None:
+    found = load(MemorySource(pickle.dumps({"a": [1, (2.5, None)]})))
+    assert (found.kind, found.value, dict(found.unknown)) == ("pickle", {"a": [1, (2.5, None)]}, {})
+    with pytest.raises(CorruptError, match="3 bytes follow"):
+        load(MemorySource(pickle.dumps(1) + b"abc"))
+    with pytest.raises(LimitError):
+        load(MemorySource(pickle.dumps("x" * 100)), limits=Limits(pickle_bytes=50))
+
+
+def test_formats_have_names_of_their_own() -> None:
+    data = b"cm\nC\n(K\x02tR."
+    assert load(MemorySource(data)).called == {Global("m", "C")}
+    found = load(MemorySource(data), also={Global("m", "C"): lambda args: ["made", *args]})
+    assert (found.value, dict(found.unknown)) == (["made", 2], {})
+
+
+def test_files_within_pickles_are_bounded() -> None:
+    data = pickle.dumps([1, 2], 3)
+    for _ in range(4):
+        data = b"\x80\x03ctorch.storage\n_load_from_bytes\nB" + len(data).to_bytes(4, "little") + data + b"\x85R."
+    assert load(MemorySource(data)).value == [1, 2]
+    deeper = b"\x80\x03ctorch.storage\n_load_from_bytes\nB" + len(data).to_bytes(4, "little") + data + b"\x85R."
+    with pytest.raises(LimitError, match="over 4 deep"):
+        load(MemorySource(deeper))
+
+
+def test_names_in_files_within_pickles_are_told() -> None:
+    inner = b"cos\nsystem\n)R."
+    data = b"\x80\x03ctorch.storage\n_load_from_bytes\nC" + bytes([len(inner)]) + inner + b"\x85R."
+    found = load(MemorySource(data))
+    assert (set(found.unknown), found.called) == ({Global("os", "system")}, {Global("os", "system")})

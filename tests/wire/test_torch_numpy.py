@@ -1,0 +1,79 @@
+"""numpy's values in pickles; numpy writes them."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from panmodel import dtypes
+from panmodel.errors import CorruptError, LimitError
+from panmodel.io.source import MemorySource
+from panmodel.limits import DEFAULT
+from panmodel.model.torch.storage import from_array
+from panmodel.wire.pickle import Global, Object
+from panmodel.wire.torch_container import load
+from panmodel.wire.torch_numpy import Arrays
+from panmodel.wire.torch_records import ArrayRecord
+
+FLOATS = Object(Global("numpy", "dtype"), ("f4", False, True))
+
+
+@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("code", ["<f4", ">f8", "|i1", "<u2", ">i8", "|b1", "<c8", ">c16", "<f2"])
+def test_arrays_are_what_numpy_wrote(code: str, order: str, protocol: int) -> None:
+    array = np.arange(6).reshape(2, 3).astype(code, order=order)  # type: ignore[call-overload]
+    found = load(MemorySource(pickle.dumps(array, protocol)))
+    assert isinstance(found.value, ArrayRecord) and not found.unknown
+    made = from_array("a", found.value)
+    assert made is not None
+    assert (made.dtype, made.shape) == (dtypes.from_numpy(array.dtype), (2, 3))
+    np.testing.assert_array_equal(made.numpy(), array)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)])
+def test_scalars_and_empty_arrays(shape: tuple[int, ...]) -> None:
+    found = load(MemorySource(pickle.dumps(np.ones(shape))))
+    assert isinstance(found.value, ArrayRecord)
+    made = from_array("a", found.value)
+    assert made is not None and made.numpy().tolist() == np.ones(shape).tolist()
+
+
+@pytest.mark.parametrize(
+    "array", [np.array(["a"]), np.array(["2024"], "M8[Y]"), np.zeros(1, [("a", "f4")]), np.array([b"a"])]
+)
+def test_elements_that_are_no_tensor_s_stay_inert(array: np.ndarray) -> None:
+    found = load(MemorySource(pickle.dumps(array)))
+    assert isinstance(found.value, ArrayRecord)
+    assert from_array("a", found.value) is None
+
+
+def test_arrays_of_objects_are_lists() -> None:
+    found = load(MemorySource(pickle.dumps(np.array([[1, "a"]], object))))
+    assert isinstance(found.value, ArrayRecord)
+    assert (found.value.items, found.value.shape) == ([1, "a"], (1, 2))
+
+
+@pytest.mark.parametrize("state", [
+    None, (), (1, (2,), FLOATS, False, b"\0" * 4), (1, (2,), FLOATS, False, None), (1, (-1,), FLOATS, False, b""),
+    (1, [1], FLOATS, False, b"\0" * 4), (1, (1,), "f4", False, b"\0" * 4), (1, (1,), FLOATS, "C", b"\0" * 4),
+    (1, (3,), FLOATS, False, [1]), (1, (True,), FLOATS, False, b"\0" * 4),
+])  # fmt: skip
+def test_states_that_do_not_fit_are_refused(state: object) -> None:
+    with pytest.raises(CorruptError):
+        Arrays("a.pkl", 100, DEFAULT).set_state(ArrayRecord(), state)
+
+
+def test_dimensions_are_bounded() -> None:
+    with pytest.raises(LimitError, match="65 dimensions"):
+        Arrays("a.pkl", 100, DEFAULT).set_state(ArrayRecord(), (1, (1,) * 65, FLOATS, False, b"\0" * 4))
+
+
+def test_random_states_are_inert() -> None:
+    states = [np.random.RandomState(0), np.random.default_rng(0)]
+    for protocol in (2, 4):
+        found = load(MemorySource(pickle.dumps(states, protocol)))
+        assert not found.called, found.called
+        assert not found.unknown, found.unknown

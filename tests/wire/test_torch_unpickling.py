@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from panmodel import dtypes
+from panmodel.errors import CorruptError, UnsupportedError
+from panmodel.io.source import MemorySource
+from panmodel.wire.pickle import Global, Object
+from panmodel.wire.torch_container import load
+from panmodel.wire.torch_unpickling import StorageIdentity, instantiated, storage_identity, storage_type
+
+FLOATS = Global("torch", "FloatStorage")
+
+
+def test_identities_of_storages_are_taken_apart() -> None:
+    found = storage_identity(("storage", FLOATS, "0", "cuda:1", 3), "a.pt")
+    assert (found, found.nbytes) == (StorageIdentity(dtypes.FLOAT32, "0", "cuda:1", 3), 12)
+    view = storage_identity(("storage", Global("torch.storage", "UntypedStorage"), 7, "cpu", 9, ("8", 1, 8)), "a.pt")
+    assert (view, view.nbytes) == (StorageIdentity(None, "7", "cpu", 9, ("8", 1, 8)), 9)
+
+
+@pytest.mark.parametrize("identity", [
+    None, "0", (), ("storage",), ("other", FLOATS, "0", "cpu", 3), ("storage", FLOATS, b"0", "cpu", 3),
+    ("storage", FLOATS, "0", None, 3), ("storage", FLOATS, "0", "cpu", True), ("storage", FLOATS, "0", "cpu", -1),
+    ("storage", FLOATS, "0", "cpu", 1 << 62), ("storage", FLOATS, "0", "cpu", 3, ("v", 2, 2)),
+    ("storage", "FloatStorage", "0", "cpu", 3), ("storage", FLOATS, "0", "cpu", 3, None, None),
+])  # fmt: skip
+def test_identities_that_are_none_are_refused(identity: object) -> None:
+    with pytest.raises(CorruptError):
+        storage_identity(identity, "a.pt")
+
+
+def test_foreign_storages_are_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match=r"os\.FloatStorage"):
+        storage_type(Global("os", "FloatStorage"), "a.pt")
+
+
+def test_classes_of_objects_are_found_wherever_they_are() -> None:
+    one, two = Global("m", "One"), Global("m", "Two")
+    inner = Object(two, called=False)
+    value = {"a": [Object(one, states=[{"b": (inner,)}], called=False)], "c": Object(Global("m", "f"), (inner,))}
+    assert instantiated(value) == {one, two}
+    endless: list[object] = []
+    endless.append(endless)
+    assert instantiated(endless) == frozenset()
+
+
+def test_names_are_told_by_what_becomes_of_them() -> None:
+    found = load(MemorySource(b"(cm\nf\n)Rcm\nC\n)\x81cm\nmentioned\nl."))
+    assert [str(name) for name in found.unknown] == ["m.f", "m.C", "m.mentioned"]
+    assert (found.called, found.instantiated) == ({Global("m", "f")}, {Global("m", "C")})
