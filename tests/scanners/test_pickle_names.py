@@ -1,0 +1,50 @@
+import pytest
+
+from panmodel.scanners.pickle_names import is_allowed, is_layer, is_tensor_function, may_be_users, takes_plain_state
+from panmodel.wire.pickle import Global, Object
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        Global("builtins", "eval"),
+        Global("builtins", "getattr"),
+        Global("torch", "load"),
+        Global("torch.hub", "load"),
+        Global("torch._utils", "_import_dotted_name"),
+        Global("numpy", "load"),
+        Global("collections", "namedtuple"),
+        Global("torch.nn.modules.linear", "Linear"),
+        Global("__torch__", "Net"),
+    ],
+)
+def test_names_are_not_allowed_by_their_neighbours(name):
+    assert not is_allowed(name)
+
+
+def test_values_tensors_and_arrays_are_allowed():
+    names = [("builtins", "set"), ("torch._utils", "_rebuild_tensor_v2"), ("torch", "float32"), ("numpy", "dtype")]
+    names += [("torch", "FloatStorage"), ("torch.cuda", "HalfTensor"), ("collections", "OrderedDict")]
+    assert all(is_allowed(Global(*name)) for name in names)
+    assert is_allowed(Global("__torch__.models", "Net"), torchscript=True)
+
+
+def test_layers_have_plain_names():
+    assert is_layer(Global("torch.nn.modules.conv", "Conv2d"))
+    assert not is_layer(Global("torch.nn.modules.module", "torch.hub.load"))
+    assert not is_layer(Global("torch.nn.modules.utils", "consume_prefix_in_state_dict_if_present"))
+    assert is_tensor_function(Global("torch.nn.functional", "relu"))
+    assert not is_tensor_function(Global("torch.nn.functional", "torch.load"))
+
+
+def test_classes_of_the_author_are_in_no_known_package():
+    assert may_be_users(Global("models.net", "Net"))
+    assert not may_be_users(Global("subprocess", "Popen"))
+    assert not may_be_users(Global("numpy.lib", "Thing"))
+
+
+def test_state_is_plain_without_arguments():
+    assert takes_plain_state(Object(Global("a", "B"), called=False, states=[{"x": 1}]))
+    assert not takes_plain_state(Object(Global("a", "B"), (1,), called=False, states=[{"x": 1}]))
+    assert not takes_plain_state(Object(Global("a", "B"), called=True, states=[{"x": 1}]))
+    assert not takes_plain_state(Object(Global("a", "B"), called=False, states=[(1,)]))
