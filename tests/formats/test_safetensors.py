@@ -213,7 +213,7 @@ def test_damage_to_shards_ends_in_own_errors(tmp_path: Path) -> None:
     copied(Model("test", tensors=vectors(a=3, b=3)), tmp_path / "m.safetensors", shard_size=4)
     for name in ("m.safetensors.index.json", "m-00002-of-00002.safetensors"):
         read_all = lambda copy: contents_of(safetensors.read(Location(copy)))  # noqa: E731
-        assert_survives(read_all, tmp_path / name, cuts=100, flips=500)
+        assert_survives(read_all, tmp_path / name, cuts=100)
     text = json.loads((tmp_path / "m.safetensors.index.json").read_text())
     text["weight_map"]["b"] = text["weight_map"]["a"]
     (tmp_path / "m.safetensors.index.json").write_text(json.dumps(text))

@@ -138,6 +138,15 @@ def test_numbers_are_bounded() -> None:
             read(data, limits=limits)
 
 
+def test_many_records_are_no_attack() -> None:
+    boxes = [((number,), (1,)) for number in range(200)]
+    stored = {index("w", start): info(offset=2000 * number) for number, (start, _) in enumerate(boxes)}
+    data = metadata({"w": entry("float32", (200,), boxes)}, stored)
+    assert len(read(data, limits=Limits(pickle_opcodes=2000)).entries["w"].chunks) == 200  # type: ignore[union-attr]
+    with pytest.raises(LimitError, match="opcodes"):
+        read(data, limits=Limits(pickle_opcodes=500))
+
+
 def test_damage_ends_in_own_errors(tmp_path: Path) -> None:
     (tmp_path / ".metadata").write_bytes(two_chunks())
     assert_survives(lambda copy: read_metadata(FileSource(copy)), tmp_path / ".metadata")

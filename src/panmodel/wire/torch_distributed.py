@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -34,6 +34,7 @@ _RECORDS = {
     (_FILESYSTEM, "_StorageInfo"),
     (_OLDER, "TensorProperties"),
 }
+_MORE = 16  # times the opcodes of other pickles: every chunk of every rank takes sixty
 _PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")
 
 
@@ -103,7 +104,8 @@ def read_metadata(source: Source, *, limits: Limits = DEFAULT) -> Metadata:
     if source.size > limits.pickle_bytes:
         raise LimitError(f"metadata of {source.size} bytes exceeds {limits.pickle_bytes}", where=source.name)
     reader = _Reader(source.name, limits)
-    machine = Machine(source.read(0, source.size), where=source.name, known=reader.known, limits=limits)
+    wider = replace(limits, pickle_opcodes=_MORE * limits.pickle_opcodes)
+    machine = Machine(source.read(0, source.size), where=source.name, known=reader.known, limits=wider)
     value = machine.run()
     if unknown := [name for name in machine.globals if name not in reader.known]:
         names = ", ".join(describe(name) for name in unknown)
