@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
+import importlib
 import io
 import pathlib
 import pickle
 import struct
 import tarfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -363,3 +365,33 @@ def test_damaged_files_are_survived(tmp_path: Path, container: str) -> None:
     path = tmp_path / "a" / "a.pt"
     save({"w": torch.arange(6.0).reshape(2, 3), "t": torch.ones(2, 2).t()}, path, container)
     assert_survives(everything, path, exact=False)
+
+
+@pytest.mark.parametrize(("option", "value"), [("compute_crc32", False), ("storage_alignment", 4096)])
+def test_archives_of_every_setting(tmp_path: Path, option: str, value: object) -> None:
+    settings = importlib.import_module("torch.utils.serialization.config").save
+    before = getattr(settings, option)
+    setattr(settings, option, value)
+    try:
+        found = loaded({"w": torch.arange(5.0), "v": torch.ones(3)}, tmp_path / "a.pt", "zip")
+    finally:
+        setattr(settings, option, before)
+    assert_equal("w", found.value["w"], torch.arange(5.0))  # type: ignore[index]
+    assert (found.version, found.big_endian, len(found.serialization_id)) == ("3", False, 40)
+    extent = found.value["w"].storage.content.extent  # type: ignore[index]
+    assert extent.offset % (4096 if option == "storage_alignment" else 64) == 0
+
+
+def test_storages_of_big_endian_machines(tmp_path: Path) -> None:
+    save({"w": torch.arange(4, dtype=torch.int32)}, tmp_path / "a.pt", "zip")
+    with zipfile.ZipFile(tmp_path / "a.pt") as old, zipfile.ZipFile(tmp_path / "b.pt", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith("/byteorder"):
+                content = b"big"
+            elif name.endswith("/data/0"):
+                content = np.frombuffer(content, "<i4").astype(">i4").tobytes()
+            new.writestr(name, content)
+    right = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert right["w"].tolist() == [0, 1, 2, 3]
+    assert_equal("w", load(FileSource(tmp_path / "b.pt")).value["w"], right["w"])  # type: ignore[index]
