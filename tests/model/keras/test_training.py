@@ -149,6 +149,15 @@ def test_the_order_of_layers_is_that_of_the_configuration():
     assert training_state(*archive(scale=False)).slots == {}
 
 
+def test_an_optimizer_may_be_known_by_its_name_alone():
+    structure, tensors = archive()
+    structure.documents.clear()
+    structure.groups["optimizer/vars"] = GroupRecord({"name": "rm_sprop_12"})
+    assert training_state(structure, tensors).optimizer == "rmsprop"
+    structure.groups["optimizer/vars"] = GroupRecord({"name": "mine"})
+    assert training_state(structure, tensors).optimizer == ""
+
+
 def test_nothing_to_tell():
     structure, tensors = whole_model("Adam", {})
     structure.groups[""].attributes.clear()

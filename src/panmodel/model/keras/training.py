@@ -118,7 +118,15 @@ def _optimizer_config(structure: LayerGroups) -> tuple[str, dict[str, Any]]:
             continue
         numbers = {key: value for key, value in inner.items() if isinstance(value, bool | int | float | str)}
         return name.rpartition(">")[2].lower(), numbers
-    return "", {}
+    return _optimizer_name(structure), {}
+
+
+def _optimizer_name(structure: LayerGroups) -> str:
+    """The kind of an optimizer that has the name that Keras 3 gives one of its kind ("rm_sprop_1"); else empty."""
+    record = structure.groups.get(f"{structure.optimizer_group}/vars")
+    said = record.attributes.get("name") if record and structure.layout is Layout.VARIABLES else None
+    name = re.sub(r"_\d+$", "", said).replace("_", "") if isinstance(said, str) else ""
+    return name if name in _INTERLEAVED else ""
 
 
 def parsed(text: object) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from tests.damage import assert_survives, contents_of
+
+import panmodel as pm
+from panmodel.errors import CorruptError, MissingFileError, UnsupportedError
+from panmodel.formats import detect, keras_archive
+from panmodel.io.sink import Sink
+from panmodel.io.source import Location
+from panmodel.model.tensor import ArrayTensor
+from panmodel.wire.hdf5.writing import NewDataset, NewGroup, save
+
+CONFIG = {
+    "class_name": "Sequential",
+    "config": {"layers": [{"class_name": "Dense", "config": {"name": "head"}}]},
+    "compile_config": {"optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}},
+}
+
+
+def weights(folder):
+    def variables(name, *arrays):
+        members = {str(n): NewDataset(ArrayTensor(np.asarray(array))) for n, array in enumerate(arrays)}
+        return NewGroup({"vars": NewGroup(members, {"name": name})})
+
+    kernel, bias = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(3, np.float32)
+    dense = variables("head", kernel, bias)
+    optimizer = variables("sgd", np.int64(7), np.float32(0.05), -kernel, -bias)
+    with Sink(folder / "model.weights.h5", force=True) as sink:
+        save(NewGroup({"layers": NewGroup({"dense": dense}), "optimizer": optimizer}), sink.open())
+    return (folder / "model.weights.h5").read_bytes()
+
+
+def archive(folder, compression=zipfile.ZIP_STORED, **members):
+    path = folder / "archive" / "model.keras"
+    path.parent.mkdir(exist_ok=True)
+    texts = {"metadata.json": json.dumps({"keras_version": "3.9.0"}), "config.json": json.dumps(CONFIG)}
+    content = {**texts, "model.weights.h5": weights(folder), **members}
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in content.items():
+            if data is not None:
+                file.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_weights_training_and_configuration(tmp_path, compression):
+    path = archive(tmp_path, compression)
+    assert detect(Location(path)).name == "keras_archive"
+    model = pm.read(path)
+    assert list(model.weights) == ["layers/head/vars/0", "layers/head/vars/1"]
+    assert model.tensors["layers/head/vars/0"].numpy().tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert (model.training.step, model.training.optimizer) == (7, "sgd")
+    assert model.training.hyperparameters["learning_rate"] == pytest.approx(0.05)
+    assert model.training.slots["layers/head/vars/1"]["momentum"].numpy().tolist() == [-1, -1, -1]
+    assert model.metadata["metadata"] == {"keras_version": "3.9.0"}
+    assert model.metadata["config"] == CONFIG
+
+
+def test_stored_weights_are_read_in_place(tmp_path):
+    path = archive(tmp_path)
+    extent = pm.read(path).tensors["layers/head/vars/0"].extent
+    assert np.frombuffer(extent.read(), np.float32).tolist() == [0, 1, 2, 3, 4, 5]
+    assert path.read_bytes().count(extent.read()) == 1
+
+
+def test_a_flipped_bit_in_weights_is_found(tmp_path):
+    path = archive(tmp_path)
+    whole = bytearray(path.read_bytes())
+    place = whole.index(np.arange(6, dtype=np.float32).tobytes()) + 9
+    whole[place] ^= 1
+    path.write_bytes(whole)
+    model = pm.read(path)
+    with pytest.raises(CorruptError, match=r"layers/head/vars/0.*CRC-32"):
+        model.tensors["layers/head/vars/0"].numpy()
+
+
+def test_an_archive_without_its_weights(tmp_path):
+    path = archive(tmp_path, **{"model.weights.h5": None})
+    assert keras_archive.sniff(Location(path))
+    with pytest.raises(MissingFileError, match=r"model\.weights\.h5"):
+        pm.read(path)
+    with pytest.raises(UnsupportedError, match=r"model\.weights\.npz"):
+        pm.read(archive(tmp_path, **{"model.weights.h5": None, "model.weights.npz": b""}))
+
+
+def test_texts_that_are_none(tmp_path):
+    model = pm.read(archive(tmp_path, **{"config.json": b"{", "metadata.json": b"[]"}))
+    assert model.metadata["config"] == "{"
+    with pytest.raises(CorruptError, match=r"config\.json is not UTF-8"):
+        pm.read(archive(tmp_path, **{"config.json": b"\xff"}))
+
+
+def test_other_archives_are_not_taken(tmp_path):
+    for name, members in {"a.npz": ["a.npy"], "b.pt": ["b/data.pkl"], "c.zip": ["config.json"]}.items():
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as file:
+            for member in members:
+                file.writestr(member, b"x")
+        (tmp_path / name).write_bytes(buffer.getvalue())
+        assert not keras_archive.sniff(Location(tmp_path / name))
+    assert not keras_archive.sniff(Location(tmp_path))
+
+
+def test_damaged_archives_are_read_rightly_or_refused(tmp_path):
+    path = archive(tmp_path)
+    assert_survives(lambda path: contents_of(pm.read(path)), path, cuts=100)

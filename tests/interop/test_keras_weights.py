@@ -1,0 +1,142 @@
+"""Keras 3 and h5py as judges of what is read from the files of Keras, and written for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import panmodel as pm
+from panmodel.formats import keras_hdf5
+from panmodel.io.sink import Sink
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
+
+h5py = pytest.importorskip("h5py")
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "keras"
+
+# Keras is run by itself: it takes seconds and hundreds of megabytes, and this process stays free of it
+BUILD = """
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, numpy as np
+def build():
+    layers = [keras.layers.Input((4,)), keras.layers.Dense(3, name="zeta"),
+              keras.layers.BatchNormalization(name="norm"), keras.layers.Reshape((1, 3)), keras.layers.LSTM(2, name="memory"), keras.layers.Dropout(0.5),
+              keras.layers.Dense(1, name="alpha")]
+    model = keras.Sequential(layers, name="net")
+    model.compile(keras.optimizers.Adam(0.01), keras.losses.MeanSquaredError())
+    return model
+"""
+SAVE = """
+keras.utils.set_random_seed(3)
+model = build()
+model.fit(np.random.rand(8, 4), np.random.rand(8, 1), epochs=2, batch_size=4, verbose=0)
+for name in ("whole.h5", "whole.keras"): model.save(name)
+model.save_weights("net.weights.h5")
+values = {f"w{n}": value for n, value in enumerate(model.get_weights())}
+values.update({f"o{n}": np.asarray(v) for n, v in enumerate(model.optimizer.variables)})
+values.update({f"t{n}": np.asarray(v) for n, v in enumerate(model.trainable_variables)})
+np.savez("values.npz", **values)
+keras.config.set_dtype_policy("bfloat16")
+keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)]).save_weights("half.weights.h5")
+"""
+LOAD = """
+values = np.load("values.npz")
+for name in sys.argv[1:]:
+    if name.endswith("weights.h5"):
+        model = build()
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(name)
+        held = [np.asarray(v) for v in model.optimizer.variables]
+        assert all(np.array_equal(v, values[f"o{n}"]) for n, v in enumerate(held)) and len(held) > 2, name
+    else:
+        model = keras.models.load_model(name)
+        held = [np.asarray(v) for v in model.optimizer.variables]  # Keras 3 restores no slots from this format
+        assert all(np.array_equal(v, values[f"o{n}"]) for n, v in enumerate(held)) and len(held) > 1, name
+    assert all(np.array_equal(v, values[f"w{n}"]) for n, v in enumerate(model.get_weights())), name
+"""
+
+
+def keras(code, folder, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD + code, *arguments], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("keras")
+    keras(SAVE, folder)
+    return folder
+
+
+def held_by_h5py(path):
+    found = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def test_what_h5py_reads(saved):
+    for name in ("whole.h5", "net.weights.h5", "half.weights.h5"):
+        model, right = pm.read(saved / name), held_by_h5py(saved / name)
+        assert len(model.tensors) == len(right)
+        for key, path in model.structure.places.items():
+            assert model.tensors[key].numpy().tobytes() == right[path].tobytes()
+    assert {str(tensor.dtype) for tensor in pm.read(saved / "half.weights.h5").tensors.values()} == {"bfloat16"}
+
+
+@pytest.mark.parametrize("name", ["whole.h5", "whole.keras"])
+def test_slots_are_given_to_their_weights(saved, name):
+    model, values = pm.read(saved / name), np.load(saved / "values.npz")
+    training = model.training
+    assert (training.step, training.optimizer) == (4, "adam")
+    assert training.hyperparameters["learning_rate"] == pytest.approx(0.01)
+    count = sum(key.startswith("t") for key in values)
+    assert len(training.slots) == count
+    for place, (key, slots) in enumerate(training.slots.items()):
+        assert np.array_equal(model.tensors[key].numpy(), values[f"t{place}"])
+        assert np.array_equal(slots["momentum"].numpy(), values[f"o{2 + 2 * place}"])
+        assert np.array_equal(slots["velocity"].numpy(), values[f"o{3 + 2 * place}"])
+
+
+def test_what_is_written_loads_in_keras(saved):
+    written = []
+    for name, target in {"whole.h5": "b.h5", "net.weights.h5": "b.weights.h5", "whole.keras": "c.weights.h5"}.items():
+        pm.convert(saved / name, saved / target, force=True)
+        written.append(target)
+    pm.convert(saved / "whole.h5", saved / "between.safetensors", force=True)
+    pm.convert(saved / "between.safetensors", saved / "d.h5", force=True)
+    keras(LOAD, saved, *written, "d.h5")
+
+
+def test_what_has_no_arrangement_loads_in_keras_in_order(saved):
+    values = np.load(saved / "values.npz")
+    names = ["zeta/kernel", "zeta/bias", "norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance"]
+    names += ["memory/kernel", "memory/recurrent_kernel", "memory/bias", "alpha/kernel", "alpha/bias"]
+    arrays = [values[f"w{place}"] for place in range(len(names))]
+    tensors = {name: ArrayTensor(array, name) for name, array in zip(names, arrays, strict=True)}
+    with Sink(saved / "plain.h5", force=True) as sink:
+        keras_hdf5.write(Model("any", tensors=tensors), sink)
+    code = """
+model = build()
+model.load_weights("plain.h5")
+values = np.load("values.npz")
+assert all(np.array_equal(v, values[f"w{n}"]) for n, v in enumerate(model.get_weights()))
+"""
+    keras(code, saved)
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.h5")), ids=lambda path: path.stem)
+def test_files_of_keras_2_are_what_h5py_reads(path, tmp_path):
+    model, right = pm.read(path), held_by_h5py(path)
+    assert {model.structure.places[key]: tensor.numpy().tobytes() for key, tensor in model.tensors.items()} == {
+        name: value.tobytes() for name, value in right.items()
+    }
+    pm.convert(path, tmp_path / "again.h5")
+    again = held_by_h5py(tmp_path / "again.h5")
+    assert {name: value.tobytes() for name, value in again.items()} == {n: v.tobytes() for n, v in right.items()}
