@@ -102,7 +102,7 @@ def test_reads_old_groups_and_gives_no_structure_to_two_of_them():
     root = read(old_file())
     child = root.members["child"]
     assert isinstance(child, Group) and child.name == "/child"
-    with pytest.raises(CorruptError, match="another|two objects"):
+    with pytest.raises(CorruptError, match="two objects"):
         list(child.links) or list(root.links)
 
 

@@ -36,7 +36,7 @@ def collection(*objects, size=None):
 def test_objects_of_a_global_heap():
     heap = GlobalHeap(File(MemorySource(collection((1, b"abc"), (5, b"defghijkl"), (0, b"")))))
     assert (heap.read(0, 1), heap.read(0, 5), heap.read(0, 5, 2)) == (b"abc", b"defghijkl", b"de")
-    with pytest.raises(CorruptError, match="object 2 .* is not there"):
+    with pytest.raises(CorruptError, match=r"object 2 .* is not there"):
         heap.read(0, 2)
     with pytest.raises(CorruptError, match="has 3 bytes, 4 bytes are expected"):
         heap.read(0, 1, 4)

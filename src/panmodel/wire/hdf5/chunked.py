@@ -27,6 +27,7 @@ class Bands:
         chunks: Its stored chunks in row-major order.
         filters: What they passed, checked.
         fill: Bytes of one element where no chunk is stored.
+        name: The dataset's path, for messages.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class Bands:
         chunks: list[Chunk],
         filters: tuple[Filter, ...],
         fill: bytes,
+        name: str,
     ) -> None:
         self._file, self._shape, self._chunks, self._filters = file, shape, chunks, filters
         self._chunk, self._whole_edges_only = layout.chunk, layout.whole_edges_only
-        self._fill = fill
+        self._fill, self._name = fill, name
         self._grid = tuple(-(-extent // size) for extent, size in zip(shape, layout.chunk, strict=False))
 
     def pieces(self, nbytes: int) -> Iterator[memoryview]:
@@ -86,5 +88,5 @@ class Bands:
         try:
             return np.frombuffer(decode_chunk(filters, chunk.mask, data, math.prod(self._chunk)), np.uint8)
         except CorruptError as error:
-            message = f"the chunk at {chunk.place}: {error.message}"
+            message = f"dataset {self._name!r}, chunk {chunk.place}: {error.message}"
             raise CorruptError(message, where=self._file.where(chunk.address)) from None

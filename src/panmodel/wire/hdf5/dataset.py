@@ -275,7 +275,7 @@ class Dataset:
         chunks = read_chunks(visit, layout, self._space, filtered=bool(self.filters))
         decoded = max(self.nbytes, len(chunks) * math.prod(layout.chunk))
         self._check_ratio(decoded, sum(chunk.nbytes for chunk in chunks))
-        return Bands(self._file, layout, self._space.shape, chunks, self.filters, self._fill)
+        return Bands(self._file, layout, self._space.shape, chunks, self.filters, self._fill, self.name)
 
     @property
     def _fill(self) -> bytes:
