@@ -84,7 +84,11 @@ def _of_prefix(path: Path) -> list[Path]:
         names = sorted(os.listdir(path.parent)) if path.name else []
     except OSError:
         return []
-    return [path.with_name(name) for name in names if name.startswith((f"{path.name}.index", f"{path.name}.data-", f"{path.name}.meta"))]
+    return [
+        path.with_name(name)
+        for name in names
+        if name.startswith((f"{path.name}.index", f"{path.name}.data-", f"{path.name}.meta"))
+    ]
 
 
 def _folder(folder: Path, root: Path, depth: int) -> Iterator[tuple[Path, ScannedFile | None]]:

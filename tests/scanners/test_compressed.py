@@ -4,7 +4,6 @@ import lzma
 import zlib
 
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 PACK = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress}

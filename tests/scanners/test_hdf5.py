@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 h5py = pytest.importorskip("h5py")

@@ -1,7 +1,6 @@
 import json
 
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 

@@ -3,7 +3,6 @@ import json
 import marshal
 
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 CODE = base64.b64encode(marshal.dumps(compile("1", "", "eval"))).decode()
@@ -26,7 +25,10 @@ HOSTILE = {
     "Lambda": (layer("Lambda", function="x"), "PM-KERAS-LAMBDA"),
     "Lambda of Keras 2": ({"class_name": "Lambda", "config": {"function": [CODE, None, None]}}, "PM-KERAS-LAMBDA"),
     "marshalled function": (layer("Dense", activation={"value": [CODE, None]}), "PM-KERAS-LAMBDA"),
-    "__lambda__": (layer("Dense", activation={"class_name": "__lambda__", "config": {"code": CODE}}), "PM-KERAS-LAMBDA"),
+    "__lambda__": (
+        layer("Dense", activation={"class_name": "__lambda__", "config": {"code": CODE}}),
+        "PM-KERAS-LAMBDA",
+    ),
     "merge by a function": ({"class_name": "Merge", "config": {"mode_type": "lambda"}}, "PM-KERAS-LAMBDA"),
     "function of the system": (layer("Dense", activation=function("os", "system")), "PM-KERAS-MODULE"),
     "built-in function": (layer("Dense", activation=function("builtins", "exec")), "PM-KERAS-MODULE"),

@@ -1,7 +1,8 @@
 import json
 
-from panmodel.wire.protobuf import Message, encode, repeated, single
 from tests.scanned import CLEAN, DANGEROUS, rules_of, scan_bytes
+
+from panmodel.wire.protobuf import Message, encode, repeated, single
 
 
 class Described(Message):

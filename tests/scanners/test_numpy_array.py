@@ -2,7 +2,6 @@ import io
 
 import numpy as np
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 SYSTEM = b"cposix\nsystem\n(S'true'\ntR"

@@ -3,7 +3,6 @@ import pickle
 import tarfile
 
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 
@@ -34,7 +33,9 @@ HOSTILE = {
     "pipe": (archive(("a", b"", tarfile.FIFOTYPE, "")), "PM-TAR-DEVICE"),
     "pickle": (archive(plain("pickle", PICKLE)), "PM-PICKLE-GLOBAL"),
     "between storages": (
-        archive(plain("pickle", pickle.dumps({})), plain("storages", b"\x80\x02K\x01." + bytes(9) + b"\x80\x02" + PICKLE)),
+        archive(
+            plain("pickle", pickle.dumps({})), plain("storages", b"\x80\x02K\x01." + bytes(9) + b"\x80\x02" + PICKLE)
+        ),
         "PM-PICKLE-GLOBAL",
     ),
 }

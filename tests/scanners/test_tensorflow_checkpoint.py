@@ -1,6 +1,7 @@
+from tests.scanned import CLEAN, UNDECIDED, scan_bytes
+
 from panmodel.scan import scan
 from panmodel.wire.sstable import encode_table
-from tests.scanned import CLEAN, UNDECIDED, scan_bytes
 
 HEADER = b"\x08\x01\x1a\x02\x08\x01"
 INDEX = b"".join(encode_table([(b"", HEADER)]))
@@ -17,7 +18,10 @@ def test_data_files_mean_something_beside_their_index(tmp_path):
     assert scan(data).verdict is UNDECIDED
     (tmp_path / "model.ckpt.index").write_bytes(INDEX)
     assert scan(data).verdict is CLEAN
-    assert [file.path for file in scan(tmp_path / "model.ckpt").files] == [str(data), str(tmp_path / "model.ckpt.index")]
+    assert [file.path for file in scan(tmp_path / "model.ckpt").files] == [
+        str(data),
+        str(tmp_path / "model.ckpt.index"),
+    ]
 
 
 def test_a_pickle_in_the_place_of_data_is_still_seen(tmp_path):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 from panmodel.io.source import MemorySource
 from panmodel.wire.protobuf import Message, encode, repeated, single
@@ -20,7 +21,6 @@ from panmodel.wire.tensorflow_messages import (
     TensorInfo,
     TensorProto,
 )
-from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 
 def data_of(message):
@@ -50,9 +50,19 @@ FORMS = {
     "meta graph": lambda made: MetaGraphDef(graph_def=made),
     "SavedModel": lambda made: SavedModel(saved_model_schema_version=1, meta_graphs=[MetaGraphDef(graph_def=made)]),
 }
-FILE_OPERATORS = "ReadFile WriteFile MatchingFiles WholeFileReaderV2 TFRecordDataset TextLineDataset SaveDatasetV2".split()
-FILE_OPERATORS += "InitializeTableFromTextFileV2 CreateSummaryFileWriter SqlDataset LoadDataset SnapshotDataset".split()
-CODE_OPERATORS = "PyFunc PyFuncStateless EagerPyFunc RpcCall XlaCustomCall XlaCustomCallV2 RemoteCall DebugIdentityV2".split()
+FILE_OPERATORS = ["ReadFile", "WriteFile", "MatchingFiles", "WholeFileReaderV2", "TFRecordDataset", "TextLineDataset"]
+FILE_OPERATORS += ["SaveDatasetV2", "InitializeTableFromTextFileV2", "CreateSummaryFileWriter", "SqlDataset"]
+FILE_OPERATORS += ["LoadDataset", "SnapshotDataset", "LMDBDataset", "DTensorRestoreV2"]
+CODE_OPERATORS = [
+    "PyFunc",
+    "PyFuncStateless",
+    "EagerPyFunc",
+    "RpcCall",
+    "XlaCustomCall",
+    "XlaCustomCallV2",
+    "RemoteCall",
+]
+CODE_OPERATORS += ["DebugIdentityV2"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -141,7 +151,9 @@ def test_a_saver_under_another_name_is_normal_if_the_meta_graph_says_so(tmp_path
 
 def test_savers_of_functions_are_normal_if_the_saver_calls_them(tmp_path):
     body = function("traced_save", node("SaveV2"), args=["file_prefix"])
-    call = node("StatefulPartitionedCall", "call_1", ["saver_filename"], f=AttrValue(func=NameAttrList(name="traced_save")))
+    call = node(
+        "StatefulPartitionedCall", "call_1", ["saver_filename"], f=AttrValue(func=NameAttrList(name="traced_save"))
+    )
     saver = SaverDef(filename_tensor_name="saver_filename:0", save_tensor_name="call_1:0", restore_op_name="call_2")
     made = graph(node("Placeholder", "saver_filename"), call, functions=[body])
     assert scan_bytes(tmp_path, data_of(MetaGraphDef(graph_def=made, saver_def=saver))).verdict is CLEAN
@@ -162,6 +174,13 @@ MISUSE = {
 def test_a_saver_that_does_more_is_dangerous(tmp_path, kind):
     found = scan_bytes(tmp_path, data_of(graph(*MISUSE[kind])))
     assert (found.verdict, rules_of(found)) == (DANGEROUS, {"PM-TF-SAVER-MISUSE"})
+
+
+def test_a_function_does_not_hide_behind_another_of_its_name(tmp_path):
+    twice = [function("f", node("ReadFile")), function("f", node("Relu"))]
+    assert scan_bytes(tmp_path, data_of(graph(functions=twice))).verdict is DANGEROUS
+    twice = [function("f", node("SaveV2")), function("f", node("Relu"))]
+    assert scan_bytes(tmp_path, data_of(graph(functions=twice))).verdict is UNDECIDED
 
 
 def test_damage_is_never_clean(tmp_path):

@@ -1,5 +1,4 @@
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 HOSTILE = {

@@ -3,9 +3,9 @@ import pickle
 import zipfile
 
 import pytest
+from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 from panmodel.scanners.torchscript import is_torchscript
-from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 
 def program(text, pickled=None):

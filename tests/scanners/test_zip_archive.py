@@ -6,7 +6,6 @@ import zipfile
 
 import numpy as np
 import pytest
-
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 PICKLE = b"cposix\nsystem\n(S'true'\ntR."

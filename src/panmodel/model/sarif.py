@@ -42,7 +42,11 @@ def _result(path: str, finding: Finding, index: dict[str, int]) -> dict[str, Any
     location: dict[str, Any] = {"physicalLocation": physical}
     if finding.member:
         location["logicalLocations"] = [{"fullyQualifiedName": finding.member, "kind": "member"}]
-    result = {"ruleId": finding.rule.id, "level": _LEVELS[finding.level], "message": {"text": finding.message}}
+    result: dict[str, Any] = {
+        "ruleId": finding.rule.id,
+        "level": _LEVELS[finding.level],
+        "message": {"text": finding.message},
+    }
     if finding.rule.id in index:
         result["ruleIndex"] = index[finding.rule.id]
     return result | {"locations": [location]}

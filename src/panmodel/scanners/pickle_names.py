@@ -53,12 +53,31 @@ _OTHERS = {
     "uuid": ("UUID",),
 }
 #: Layouts, memory formats, schemes of quantization, element types that only some versions have, and plain values.
-_TORCH = ("per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric", "Size", "device")
+_TORCH: tuple[str, ...] = (
+    "per_tensor_affine",
+    "per_channel_affine",
+    "per_tensor_symmetric",
+    "per_channel_symmetric",
+    "Size",
+    "device",
+)
 _TORCH += ("per_channel_affine_float_qparams", "strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr")
 _TORCH += ("sparse_bsc", "contiguous_format", "channels_last", "channels_last_3d", "preserve_format", "UntypedStorage")
 _TORCH += ("quint8", "qint8", "qint32", "quint4x2", "quint2x4", "complex32", "_mkldnn", "jagged")
 #: Of the built-in types only values; `builtins` also has eval, exec, getattr, open and __import__.
-_VALUES = ("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range")
+_VALUES: tuple[str, ...] = (
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "object",
+    "range",
+)
 _VALUES += ("set", "slice", "str", "tuple")
 _TENSOR_TYPES = re.compile(r"(Bool|Byte|Char|Short|Int|Long|Half|BFloat16|Float|Double|Complex\w*)(Tensor|Storage)")
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")

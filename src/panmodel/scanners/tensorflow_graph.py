@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from panmodel.errors import PanmodelError
 from panmodel.io.source import Source
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import Scanner, Subject, climbs_out
+from panmodel.model.scanner import UNREADABLE, Scanner, Subject, climbs_out
 from panmodel.scanners import tensorflow_operators, tensorflow_saver
 from panmodel.scanners.keras_config import RULES as KERAS_RULES
 from panmodel.scanners.keras_config import scan_text
-from panmodel.scanners.tensorflow_operators import CUSTOM, FILE, SAVERS, TABLE, TABLES, registered
+from panmodel.scanners.tensorflow_operators import CUSTOM, FILE, TABLE, TABLES, registered
 from panmodel.wire.protobuf import BYTES, decode, walk
 from panmodel.wire.prototext import decode_text, looks_like_text
 from panmodel.wire.tensorflow_messages import FunctionDef, GraphDef, MetaGraphDef, NodeDef, SavedModel
@@ -82,49 +82,38 @@ def scan(subject: Subject) -> None:
 
 
 def _scan_graph(subject: Subject, each: _Graph) -> None:
-    functions = {}
-    for function in each.graph.library.function if each.graph.library else ():
-        if function.signature is not None:
-            functions[function.signature.name] = function
+    library = list(each.graph.library.function) if each.graph.library else []
+    functions: dict[str, FunctionDef] = {}
+    for function in library:
+        name = _name(function)
+        if name in functions:
+            subject.report(UNREADABLE, f"two functions have the name {name[:200]!r}")
+        functions[name] = function
     assets = _assets(subject, each.meta)
-    seen: dict[tuple[str, str], list[str]] = {}
-    for node, function in _nodes(each.graph, functions):
-        _judge(subject, node, function, (functions, assets), seen)
+    custom: dict[str, str] = {}
+    for node, body in _nodes(each.graph, library):
+        where = f"node {node.name[:200]!r}" + (f" of function {_name(body)[:200]!r}" if body else "")
+        if node.op in TABLES:
+            subject.report(TABLE if _is_own_file(node, body, assets) else FILE, f"{node.op}, {where}")
+        elif judged := tensorflow_operators.judge(node):
+            subject.report(judged[0], f"{judged[1]}, {where}")
+        elif node.op not in registered() and node.op not in functions:
+            custom.setdefault(node.op, where)
+    for op, where in custom.items():
+        subject.report(CUSTOM, f"{op[:200]!r}, {where}")
     tensorflow_saver.judge_savers(subject, each.graph, each.meta.saver_def if each.meta else None, functions)
 
 
-def _nodes(graph: GraphDef, functions: dict[str, FunctionDef]) -> Iterator[tuple[NodeDef, FunctionDef | None]]:
+def _name(function: FunctionDef) -> str:
+    return function.signature.name if function.signature is not None else ""
+
+
+def _nodes(graph: GraphDef, library: list[FunctionDef]) -> Iterator[tuple[NodeDef, FunctionDef | None]]:
     for node in graph.node:
         yield node, None
-    for function in functions.values():
+    for function in library:
         for node in function.node_def:
             yield node, function
-
-
-def _judge(
-    subject: Subject,
-    node: NodeDef,
-    function: FunctionDef | None,
-    known: tuple[dict[str, FunctionDef], set[str]],
-    seen: dict[tuple[str, str], list[str]],
-) -> None:
-    functions, assets = known
-    if node.op in SAVERS:
-        return
-    where = f"node {node.name[:200]!r}"
-    if function is not None and function.signature is not None:
-        where += f" of function {function.signature.name[:200]!r}"
-    if node.op in TABLES:
-        own = _is_own_file(node, function, assets)
-        subject.report(TABLE if own else FILE, f"{node.op}, {where}")
-    elif judged := tensorflow_operators.judge(node):
-        rule, message = judged
-        subject.report(rule, f"{message}, {where}")
-    elif node.op and node.op not in registered() and node.op not in functions:
-        first = not seen.setdefault(("custom", node.op), [])
-        seen["custom", node.op].append(node.name)
-        if first:
-            subject.report(CUSTOM, f"{node.op[:200]}, {where}")
 
 
 def _is_own_file(node: NodeDef, function: FunctionDef | None, assets: set[str]) -> bool:

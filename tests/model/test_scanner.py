@@ -1,0 +1,56 @@
+import pytest
+
+from panmodel.errors import CorruptError, LimitError
+from panmodel.io.source import MemorySource
+from panmodel.model.finding import Level, Rule
+from panmodel.model.scanner import Subject, climbs_out
+
+RULE = Rule("PM-X", Level.NOTE, "What.", "Do.")
+
+
+def subject(look=lambda _: None):
+    return Subject(MemorySource(b"abc"), "x", [], look)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "\\x", "..\\x", "C:/x", "~/x", "s3://x", "a\0b"])
+def test_names_that_climb_out(name):
+    assert climbs_out(name)
+
+
+@pytest.mark.parametrize("name", ["x", "a/b.bin", "a..b", "...", "a:b"])
+def test_names_that_stay(name):
+    assert not climbs_out(name) or name == "a:b"
+
+
+def test_a_flood_of_findings_is_cut_off():
+    one = subject()
+    for number in range(1000):
+        one.report(RULE, str(number))
+    assert len(one.findings) == 51
+    assert one.findings[-1].message == "… and more of this kind"
+
+
+def test_members_are_named_by_all_around_them():
+    def look(part):
+        part.report(RULE, "here")
+        if part.depth < 2:
+            part.inside(MemorySource(b""), f"folder/{part.depth}")
+
+    one = subject(look)
+    look(one)
+    assert [finding.member for finding in one.findings] == ["", "folder/0", "folder/0 » folder/1"]
+
+
+def test_depth_members_and_bytes_have_an_end():
+    one = subject(lambda part: part.inside(MemorySource(b""), "x"))
+    one.inside(MemorySource(b""), "x")
+    assert [finding.rule.id for finding in one.findings] == ["PM-UNFINISHED"]
+    with pytest.raises(LimitError):
+        one.spend(1 << 40)
+
+
+def test_errors_become_findings():
+    one = subject()
+    one.report_error(CorruptError("broken"))
+    one.report_error(LimitError("too many"))
+    assert [finding.rule.id for finding in one.findings] == ["PM-UNREADABLE", "PM-UNFINISHED"]
