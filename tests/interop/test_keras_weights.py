@@ -23,7 +23,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, numpy as np
 def build():
     layers = [keras.layers.Input((4,)), keras.layers.Dense(3, name="zeta"),
-              keras.layers.BatchNormalization(name="norm"), keras.layers.Reshape((1, 3)), keras.layers.LSTM(2, name="memory"), keras.layers.Dropout(0.5),
+              keras.layers.BatchNormalization(name="norm"), keras.layers.Reshape((1, 3)),
+              keras.layers.LSTM(2, name="memory"), keras.layers.Dropout(0.5),
               keras.layers.Dense(1, name="alpha")]
     model = keras.Sequential(layers, name="net")
     model.compile(keras.optimizers.Adam(0.01), keras.losses.MeanSquaredError())
