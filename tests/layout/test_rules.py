@@ -100,7 +100,7 @@ def test_inspecting_costs_no_framework():
 def test_public_names_are_documented():
     import panmodel
 
-    assert sorted(panmodel.__all__, key=str.lower) == sorted(set(panmodel.__all__), key=str.lower)
+    assert sorted(panmodel.__all__) == sorted(set(panmodel.__all__))
     for name in panmodel.__all__:
         value = getattr(panmodel, name)
         assert isinstance(value, str) or value.__doc__, name
