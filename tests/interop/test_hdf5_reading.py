@@ -271,10 +271,10 @@ def chunked(draw):
     most = [draw(st.sampled_from([None, extent, extent + 3])) for extent in shape]
     chunk = [
         draw(st.integers(1, max(1, extent if top is not None and top == extent else 9)))
-        for extent, top in zip(shape, most)
+        for extent, top in zip(shape, most, strict=True)
     ]
-    chunk = [size if top is None else min(size, max(top, 1)) for size, top in zip(chunk, most)]
-    most = [top if top is None else max(top, size) for top, size in zip(most, chunk)]
+    chunk = [size if top is None else min(size, max(top, 1)) for size, top in zip(chunk, most, strict=True)]
+    most = [top if top is None else max(top, size) for top, size in zip(most, chunk, strict=True)]
     return (
         shape,
         most,
