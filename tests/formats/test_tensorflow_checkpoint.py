@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tests import object_checkpoints
 from tests.checkpoints import FIXTURES, NAMES, Writer, expected, with_big_endian, with_snappy
 from tests.damage import assert_survives
 
@@ -170,3 +171,11 @@ def test_wrong_index_for_the_data(tmp_path):
     shutil.copy(FIXTURES / "partitioned.ckpt.index", tmp_path / "trained.ckpt.index")
     with pytest.raises(PanmodelError):
         everything(prefix)
+
+
+@pytest.mark.parametrize("name", object_checkpoints.NAMES)
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+def test_damaged_object_based_checkpoints_give_an_error_or_the_right_answer(name, suffix, tmp_path):
+    for part in ("index", "data-00000-of-00001"):
+        shutil.copy(object_checkpoints.FIXTURES / f"{name}.ckpt.{part}", tmp_path)
+    assert_survives(everything, tmp_path / f"{name}.ckpt.{suffix}", cuts=100, flips=500, exact=True)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tests.checkpoints import FIXTURES, expected
 
-from panmodel.formats.tensorflow_checkpoint import FORMAT
-from panmodel.io.source import FileSource, Location
+import panmodel as pm
+from panmodel.io.source import FileSource
 from panmodel.wire.sstable import encode_table, read_table
 
 PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
@@ -59,6 +59,37 @@ def save():
             session.run(written)
 
 
+def save_v1(sharded=False):
+    values["float"] = random.standard_normal((1000, 700)).astype(np.float32)
+    for name in ("float64", "int8", "uint8", "int16", "int32", "int64", "float16"):
+        values[name] = (random.standard_normal((3, 5)) * 100).astype(name)
+    values["bool"] = random.rand(7) > 0.5
+    values["negative"] = np.array([-1, -(2**62), 2**62], np.int64)
+    values["complex"] = random.rand(3) + 1j
+    values["rows"] = random.rand(5, 4)
+    with v1.Graph().as_default():
+        parts = [slice(0, 2), slice(2, 4), slice(4, 5)]
+        saved = {}
+        for number, name in enumerate(sorted(values)):
+            with v1.device("/cpu:%d" % (number % 2)):
+                if name == "rows":
+                    rows = [v1.Variable(values[name][part], use_resource=False) for part in parts]
+                    continue
+                saved[name] = v1.Variable(values[name], use_resource=False)
+        for variable, part in zip(rows, parts):
+            info = v1.Variable.SaveSliceInfo("rows", [5, 4], [part.start, 0], [part.stop - part.start, 4])
+            variable._set_save_slice_info(info)
+        saved["rows"] = rows
+        saver = v1.train.Saver(saved, write_version=v1.train.SaverDef.V1, sharded=sharded)
+        with v1.Session(config=v1.ConfigProto(device_count={"CPU": 2})) as session:
+            session.run(v1.global_variables_initializer())
+            saver.save(session, folder + "/model.ckpt", write_meta_graph=False)
+
+
+def save_v1_sharded():
+    save_v1(sharded=True)
+
+
 def save_objects():
     v1.enable_eager_execution()
     kernel = tf.Variable(random.standard_normal((3, 4)).astype(np.float32))
@@ -99,10 +130,10 @@ def tensorflow():
         pytest.skip(f"{PYTHON} has no tensorflow")
 
 
-@pytest.mark.parametrize("kind", ["many", "large", "strings", "objects"])
+@pytest.mark.parametrize("kind", ["many", "large", "strings", "objects", "v1", "v1_sharded"])
 def test_what_tensorflow_writes_is_read(kind, tensorflow, tmp_path):
     run(WRITE, kind, tmp_path)
-    tensors = {tensor.name: tensor for tensor in FORMAT.read(Location(tmp_path)).tensors.values()}
+    tensors = {tensor.name: tensor for tensor in pm.read(tmp_path).tensors.values()}
     with np.load(tmp_path / "values.npz") as stored:
         names = {name.replace("|", "/") for name in stored} - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
         assert set(tensors) == names

@@ -37,7 +37,8 @@ class Net(tf.Module):
 def keras(seed):
     random = np.random.RandomState(seed)
     layers = tf.keras.layers
-    model = tf.keras.Sequential([layers.InputLayer((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)])
+    stack = [layers.InputLayer((4,)), layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)]
+    model = tf.keras.Sequential(stack)
     model.compile(tf.keras.optimizers.Adam(0.01 * (seed + 1)), "mse")
     model.fit(random.rand(8, 4), random.rand(8, 2), batch_size=4, epochs=1 + seed, verbose=0)
     return model
@@ -51,7 +52,8 @@ def checkpoint(seed):
 
 def values(saved):
     model = saved.model
-    weights = [v.numpy() for v in (*model.weights, saved.net.w, *saved.net.deep["l"], saved.net.deep["x.y"], saved.step)]
+    net = saved.net
+    weights = [v.numpy() for v in (*model.weights, net.w, *net.deep["l"], net.deep["x.y"], saved.step)]
     optimizer = model.optimizer
     own = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
     return [np.asarray(value).astype(float).reshape(-1).tolist() for value in (*weights, *(v.numpy() for v in own))]

@@ -173,6 +173,17 @@ def test_every_key_is_found_and_no_other(entries, block_bytes, other):
         assert table.find(other) is None
 
 
+def test_a_look_at_the_first_entry_reads_little(monkeypatch):
+    source = MemorySource(b"".join(encode_table([(b"a", b"1"), (b"b", bytes(1 << 20))])))
+    table, asked = Table(source), []
+    real = MemorySource.read
+    monkeypatch.setattr(MemorySource, "read", lambda *given: (asked.append(given[2]), real(*given))[1])
+    key, value = table.peek()
+    assert (key, value.read()) == (b"a", b"1")
+    assert sum(asked) < 100
+    assert Table(MemorySource(b"".join(encode_table([])))).peek() is None
+
+
 def test_keys_are_found_in_compressed_blocks():
     table = Table(MemorySource(single_block_table(encode_block(ENTRIES), snappy=True)))
     assert [table.find(key).read() for key, _ in ENTRIES] == [value for _, value in ENTRIES]

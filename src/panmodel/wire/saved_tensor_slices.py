@@ -55,8 +55,8 @@ def is_slices_table(source: Source) -> bool:
         CorruptError: It is damaged.
         LimitError: A size in it exceeds `panmodel.limits`.
     """
-    extent = Table(source).find(b"")
-    if extent is None:
+    key, extent = Table(source).peek() or (None, None)
+    if key != b"" or extent is None:
         return False
     first = next(walk(extent.source, (extent.offset, extent.nbytes, None)), None)
     return first is not None and first[0] == 1 << 3 | BYTES

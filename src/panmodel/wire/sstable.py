@@ -116,20 +116,35 @@ class Table:
         place = self._found[number].get(key)
         return Extent(content, *place) if place is not None else None
 
+    def peek(self) -> tuple[bytes, Extent] | None:
+        """The first key and where its value lies, held against no sum: for a quick look at what the table is.
+
+        Raises:
+            CorruptError: The first block is no block.
+        """
+        if not self._handles:
+            return None
+        content = self._block(0)
+        first = next(_located_entries(content), None)
+        return (first[0], Extent(content, *first[1:])) if first is not None else None
+
     def _content(self, number: int) -> Source:
-        """The content of a block: in the file, or decompressed; the last one is kept."""
+        """The content of a block that has met its sum; the last one is kept."""
         if self._opened is None or self._opened[0] != number:
-            handle = self._handles[number]
-            where = f"{self.source.name}, block at offset {handle.offset}"
-            compression = self.source.read(handle.offset + handle.nbytes, 1)[0]
-            if compression == _UNCOMPRESSED:
-                if number not in self._found:
-                    self._verify(handle, where)
-                content: Source = PartSource(Extent(self.source, handle.offset, handle.nbytes), where)
-            else:
-                content = MemorySource(*_read_block(self.source, handle))
+            content = self._block(number)
+            if number not in self._found and isinstance(content, PartSource):
+                self._verify(self._handles[number], content.name)
             self._opened = number, content
         return self._opened[1]
+
+    def _block(self, number: int) -> Source:
+        """The content of a block: in the file, not looked at, or decompressed and checked."""
+        handle = self._handles[number]
+        compression = self.source.read(handle.offset + handle.nbytes, 1)[0]
+        if compression != _UNCOMPRESSED:
+            return MemorySource(*_read_block(self.source, handle))
+        where = f"{self.source.name}, block at offset {handle.offset}"
+        return PartSource(Extent(self.source, handle.offset, handle.nbytes), where)
 
     def _verify(self, handle: _Handle, where: str) -> None:
         """Hold a block that may be large against its sum, in pieces."""

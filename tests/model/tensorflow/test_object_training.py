@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from tests.object_checkpoints import FIXTURES
 
+from panmodel.errors import LimitError
 from panmodel.formats.tensorflow_checkpoint import FORMAT
 from panmodel.io.source import Location
+from panmodel.limits import Limits
 from panmodel.model.tensor import ArrayTensor
+from panmodel.model.tensorflow import object_training
 from panmodel.model.tensorflow.object_training import object_training_state
 from panmodel.model.tensorflow.objects import Attribute, Slot, TrackedObject
 
@@ -118,6 +121,16 @@ def test_the_scale_of_the_loss():
     state = made.state(opt=scale, w=made.variable("w"))
     assert state.hyperparameters == {"dynamic_scale": 8.0, "step_counter": 3}
     assert state.names == {"scale", "steps"}
+
+
+def test_many_optimizers_with_long_lists_are_refused(monkeypatch):
+    made = Objects()
+    listed = made.list_of(*[made.variable(f"v{n}") for n in range(50)])
+    count = made.variable("iteration", 7, np.int64)
+    optimizers = {f"o{n}": made.object(_variables=listed, _iterations=count) for n in range(50)}
+    monkeypatch.setattr(object_training, "DEFAULT", Limits(fields=1000))
+    with pytest.raises(LimitError, match="more than 1000"):
+        made.state(**optimizers)
 
 
 def test_weights_alone_are_no_training():

@@ -210,7 +210,8 @@ def _names(message: TrackableObjectGraph, tensors: Mapping[str, Tensor]) -> dict
     found: dict[str, str] = {}
     taken: set[str] = set()
     for key in tensors:
-        choices = [full[key]] if often[full[key]] == 1 and not _MADE_UP.fullmatch(full[key]) else []
+        is_name = len(full[key]) <= DEFAULT.name_bytes and not _MADE_UP.fullmatch(full[key])
+        choices = [full[key]] if is_name and often[full[key]] == 1 else []
         choices += [plain[key]] if also[plain[key]] == 1 else []
         free = (name for name in choices if name and name not in taken and (name == key or name not in tensors))
         found[key] = next(free, key)

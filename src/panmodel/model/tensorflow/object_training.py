@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from panmodel.errors import LimitError
+from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.objects import TrackedObject
 from panmodel.model.training import TrainingState
@@ -18,6 +20,7 @@ _COUNTERS = ("iter", "_iterations", "iterations")
 _RATES = frozenset(["learning_rate", "_learning_rate", "decay", "momentum", "beta_1", "rho", "_variables"])
 #: What an optimizer that scales the loss keeps, around another one.
 _SCALES = frozenset(["current_loss_scale", "dynamic_scale", "dynamic_counter", "step_counter", "_loss_scale"])
+_MOST_WORDS = 8  # of a slot's name
 _STEPS = ("global_step", "step", "steps")
 #: Slots → kind of the optimizer, for files that do not name it.
 _KINDS = {
@@ -48,6 +51,7 @@ def object_training_state(nodes: Sequence[TrackedObject], tensors: Mapping[str, 
 
     Raises:
         CorruptError: A scalar that is read does not meet its checksum.
+        LimitError: The optimizers list more variables than `panmodel.limits` allows.
     """
     return _Finder(nodes, tensors).state()
 
@@ -60,6 +64,7 @@ class _Finder:
         self._kinds: dict[str, None] = {}
         self._hyperparameters: dict[str, float | int] = {}
         self._step: int | None = None
+        self._seen = 0
 
     def state(self) -> TrainingState | None:
         for node in self._nodes:
@@ -104,18 +109,22 @@ class _Finder:
 
     def _take_listed(self, own: list[str], weights: list[str]) -> None:
         """The slots in an optimizer's list of variables, told by their names; without a match they have no variable."""
-        by_name = {name: name for name in weights or (n for n in self._tensors if n not in own)}
-        flat = {name.replace("/", "_"): name for name in by_name}
+        if not own:
+            return
+        variables = frozenset(weights) or self._tensors.keys() - set(own)
+        self._count(len(variables))
+        flat = {name.replace("/", "_"): name for name in variables}
         for name in own:
             self._names[name] = None
             rest = name.partition("/")[2]
             slot, _, variable = rest.partition("/")
-            if variable in by_name:  # "Adam/m/dense/kernel"
+            if variable in variables:  # "Adam/m/dense/kernel"
                 self._slots.setdefault(variable, {})[slot] = self._tensors[name]
                 continue
-            for place in (at for at in range(len(rest) - 1, 0, -1) if rest[at] == "_"):
-                if rest[:place] in flat:  # "adam/dense_kernel_velocity"
-                    self._slots.setdefault(flat[rest[:place]], {})[rest[place + 1 :]] = self._tensors[name]
+            words = rest.split("_")
+            for place in range(len(words) - 1, max(len(words) - _MOST_WORDS, 0), -1):
+                if (variable := "_".join(words[:place])) in flat:  # "adam/dense_kernel_velocity"
+                    self._slots.setdefault(flat[variable], {})["_".join(words[place:])] = self._tensors[name]
                     break
 
     def _take_kind(self, names: list[str], node: TrackedObject) -> None:
@@ -153,7 +162,14 @@ class _Finder:
         if child not in children:
             return []
         items = self._nodes[children[child]].children
+        self._count(len(items))
         return [name for _, number in items for name in self._of(number)]
+
+    def _count(self, items: int) -> None:
+        """Keep a file in which many optimizers list many variables from taking forever."""
+        self._seen += items
+        if self._seen > DEFAULT.fields:
+            raise LimitError(f"optimizers list more than {DEFAULT.fields} variables")
 
     def _scalar(self, name: str) -> float | int | None:
         tensor = self._tensors[name]

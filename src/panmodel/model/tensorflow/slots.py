@@ -51,13 +51,13 @@ _CENTERED_RMSPROP = ("rms", "mg", "momentum")
 _SLOT = re.compile(rf"(?P<variable>.+)/(?P<optimizer>{'|'.join(OPTIMIZERS)})(?:_(?P<number>[1-9]\d?))?")
 #: Optimizers of tf.keras in a graph.
 KERAS = "Adam|SGD|RMSprop|Adagrad|Adadelta|Adamax|Nadam|Ftrl"
-_KERAS_SLOT = re.compile(
-    rf"(?:.+/)?(?P<optimizer>{KERAS})(?:_\d+)?/(?P<variable>.+)/"
-    r"(?P<slot>m|v|vhat|momentum|rms|mg|accumulator|accum_grad|accum_var|linear)"
+_KERAS_SLOTS = frozenset(
+    ["m", "v", "vhat", "momentum", "rms", "mg", "accumulator", "accum_grad", "accum_var", "linear"]
 )
+_KERAS_SLOT = re.compile(rf"(?:.+/)?(?P<optimizer>{KERAS})(?:_\d+)?/(?P<variable>.+)/(?P<slot>\w+)")
 #: Adafactor of Mesh TensorFlow, which keeps the sums of rows and columns in place of a whole slot.
 _FACTORED = re.compile(r"(?P<variable>.+)_slot_(?P<slot>vr|vc|v|m)")
-_PART = re.compile(r"(?P<whole>.+?)(?P<cut>/[^/]*?)\d+")
+_MOST_SCOPES = 32  # around an optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _named_slot(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> Ite
     if match := _SLOT.fullmatch(name):
         variable, optimizer = _variable(match["variable"], tensor, tensors), match["optimizer"]
         number: int | str = int(match["number"] or 0)
-    elif match := _KERAS_SLOT.fullmatch(name):
+    elif name.rpartition("/")[2] in _KERAS_SLOTS and (match := _KERAS_SLOT.fullmatch(name)):
         variable, optimizer = _variable(match["variable"], tensor, tensors), match["optimizer"]
         number = match["slot"]
     elif match := _FACTORED.fullmatch(name):
@@ -107,7 +107,7 @@ def _named_slot(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> Ite
 
 def _variable(name: str, slot: Tensor, tensors: Mapping[str, Tensor]) -> str | None:
     """The variable that a slot belongs to: of that name, or of its end where the optimizer had a scope."""
-    while name:
+    for _ in range(_MOST_SCOPES):
         if name in tensors and tensors[name].shape == slot.shape:
             return name
         name = name.partition("/")[2]
@@ -127,10 +127,12 @@ def _joined(tensors: Mapping[str, Tensor]) -> Iterator[FoundSlot]:
     groups: dict[tuple[str, str, str, tuple[int, ...]], list[str]] = {}
     for name, tensor in tensors.items():
         slot = _SLOT.fullmatch(name) if isinstance(tensor, PartitionedTensor) and not tensor.is_complete else None
-        part = _PART.fullmatch(slot["variable"]) if slot else None
-        if slot and part:
-            end = name[slot.end("variable") :]
-            groups.setdefault((part["whole"], part["cut"], end, tensor.shape), []).append(name)
+        if slot is None:
+            continue
+        whole, slash, part = slot["variable"].rpartition("/")
+        cut = part.rstrip("0123456789")
+        if slash and cut != part:
+            groups.setdefault((whole, cut, name[slot.end("variable") :], tensor.shape), []).append(name)
     for (whole, _, end, _), names in groups.items():
         found = [tensor for name in names if isinstance(tensor := tensors[name], PartitionedTensor)]
         variable = _variable(whole, found[0], tensors)
