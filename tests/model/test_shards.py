@@ -164,6 +164,26 @@ def test_a_broken_index_is_refused(tmp_path: Path, text: str, error: type[Except
         shards.read_index(Location(tmp_path / "model.txt.index.json"))
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_names_beyond_ascii(tmp_path: Path, ascii_only: bool) -> None:
+    (tmp_path / "é-1.txt").write_text("#a")
+    index = json.dumps({"weight_map": {"a": "é-1.txt"}}, ensure_ascii=ascii_only)
+    (tmp_path / "é.txt.index.json").write_text(index)
+    assert list(found(tmp_path / "é-1.txt").collect(names_in)) == ["a"]
+    undecodable = tmp_path / "x\udcff.txt"
+    undecodable.write_text("#a")
+    assert shards.find_index(Location(undecodable), KIND) is None
+
+
+def test_a_broken_index_of_another_model_is_no_matter(tmp_path: Path) -> None:
+    index = written(tmp_path, zeros(a=1, b=1), 1)
+    index.write_text(index.read_text()[:-5])
+    (tmp_path / "other.txt").write_text("#a")
+    assert shards.find_index(Location(tmp_path / "other.txt"), KIND) is None
+    with pytest.raises(CorruptError):
+        shards.find_index(Location(tmp_path / "model-00001-of-00002.txt"), KIND)
+
+
 def test_an_index_is_bounded(tmp_path: Path) -> None:
     path = written(tmp_path, zeros(a=1, b=1, c=1), 1)
     for limits in (Limits(header_bytes=50), Limits(tensors=2), Limits(shards=2)):

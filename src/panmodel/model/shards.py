@@ -30,8 +30,9 @@ INDEX = ".index.json"
 #: diffusers puts the variant in between: `model.safetensors.index.fp16.json`.
 _INDEX_NAME = re.compile(r".+\.index(\.[^.]+)?\.json")
 #: The first file of a weight map, in as much of an index as is looked at to tell what it is.
-_FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:\s*"([^"\\]+)")')
+_FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:\s*("(?:[^"\\]|\\.)+"))')
 _HEAD = 64 << 10
+_LONGEST = 256  # what no file system takes as a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,12 @@ def is_index(location: Location, kind: ShardKind) -> bool:
     match = _FIRST_FILE.search(head) if head.startswith(b"{") else None
     if match is None:
         return False
-    name = match[1].decode("utf-8", "replace") if match[1] else _whole(location.path.name)  # a model without tensors
-    if PurePosixPath(name).name == name and (shard := location.beside(name)).is_file:
+    try:
+        name = json.loads(match[1]) if match[1] else _whole(location.path.name)  # a model without tensors
+    except ValueError:
+        return False
+    is_plain = PurePosixPath(name).name == name and "\0" not in name and len(name) < _LONGEST
+    if is_plain and (shard := location.beside(name)).is_file:
         return kind.sniff(shard)
     return name.endswith(kind.extensions)
 
@@ -164,11 +169,23 @@ def find_index(location: Location, kind: ShardKind, *, limits: Limits = DEFAULT)
     if is_index(location, kind):
         return read_index(location, limits=limits)
     for name in location.names():
-        if _INDEX_NAME.fullmatch(name) and is_index(beside := location.beside(name), kind):
+        if not _INDEX_NAME.fullmatch(name) or not is_index(beside := location.beside(name), kind):
+            continue
+        if _mentions(
+            beside.open(), location.path.name, limits
+        ):  # else the damage of another model's index is no matter
             index = read_index(beside, limits=limits)
             if location.path.name in index.shards:
                 return index
     return None
+
+
+def _mentions(source: FileSource, name: str, limits: Limits) -> bool:
+    if source.size > limits.header_bytes:
+        return False
+    text = source.read(0, source.size)
+    spelled = (json.dumps(name, ensure_ascii=escaped).encode("utf-8", "surrogatepass") for escaped in (True, False))
+    return any(name in text for name in spelled)
 
 
 def read_index(location: Location, *, limits: Limits = DEFAULT) -> ShardIndex:
