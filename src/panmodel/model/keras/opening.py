@@ -11,6 +11,7 @@ from panmodel.model.keras.training import parsed
 from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost, TensorsIncomplete
 from panmodel.model.tensor import Checksum
+from panmodel.model.tensorflow import training as tensorflow
 from panmodel.wire.hdf5 import Group
 
 _CONFIGS = ("model_config", "training_config")
@@ -39,7 +40,8 @@ def model_of(
     found = read_contents(root, where, checksum=checksum)
     structure = found.structure
     structure.documents.update(documents or {})
-    training = structure.training_state(found.tensors)
+    # tensors of a TensorFlow checkpoint that were written to HDF5 still tell their slots by their names
+    training = structure.training_state(found.tensors) or tensorflow.training_state(found.tensors)
     metadata = _metadata(structure)
     model = Model(name, None, found.tensors, training, structure, metadata, source=where)
     if found.skipped:
