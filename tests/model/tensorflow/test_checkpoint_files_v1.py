@@ -105,3 +105,18 @@ def test_a_damaged_table_is_one_still(tmp_path):
     path = table(tmp_path / "a")
     path.write_bytes(b"\xff" + path.read_bytes()[1:])
     assert found(path) is not None
+
+
+def test_a_file_that_cannot_be_opened_hides_no_other(folder, monkeypatch):
+    (folder / "v1s.ckpt-00000-of-00003").rename(folder / "locked")
+    real = Location.open
+
+    def refuse(location):
+        if location.path.name == "locked":
+            raise PermissionError(13, "no", "locked")
+        return real(location)
+
+    monkeypatch.setattr(Location, "open", refuse)
+    for path in folder.glob("v1s*"):
+        path.unlink()
+    assert found(folder).prefix == "v1.ckpt"

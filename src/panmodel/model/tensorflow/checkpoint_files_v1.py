@@ -137,7 +137,7 @@ def _is_v1(location: Location) -> bool:
         return False
     try:
         source = location.open()
-    except PanmodelError:  # not to be opened, so nothing that can be read
+    except (PanmodelError, OSError):  # not to be opened; in a folder, another file may be what is meant
         return False
     if not is_table(source):
         return False
