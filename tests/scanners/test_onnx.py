@@ -41,6 +41,14 @@ def in_sparse(place):
     return made
 
 
+def in_sparse_constant(place):
+    made = model([helper.make_node("Constant", [], ["z"])])
+    attribute = made.graph.node[0].attribute.add()
+    attribute.name, attribute.type = "sparse_value", onnx.AttributeProto.SPARSE_TENSOR
+    attribute.sparse_tensor.indices.CopyFrom(external(place))
+    return made
+
+
 def in_function(tensor):
     node = helper.make_node("Constant", [], ["z"], value=tensor)
     opset = helper.make_opsetid("", 18)
@@ -56,6 +64,7 @@ HOSTILE = {
     "in a function": (in_function(external("/w")), "PM-ONNX-EXTERNAL-ESCAPE"),
     "in training": (in_training("/w"), "PM-ONNX-EXTERNAL-ESCAPE"),
     "sparse": (in_sparse("/w"), "PM-ONNX-EXTERNAL-ESCAPE"),
+    "sparse constant": (in_sparse_constant("/w"), "PM-ONNX-EXTERNAL-ESCAPE"),
     "Python": (model([helper.make_node("PythonOp", ["x"], ["y"], domain="com.microsoft")]), "PM-ONNX-PYTHON"),
 }
 

@@ -115,6 +115,8 @@ def _collect_node(node: NodeProto, nodes: list[NodeProto], tensors: list[TensorP
     nodes.append(node)
     for attribute in node.attribute:
         tensors.extend(attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            tensors.extend(_parts(sparse))
         if attribute.t is not None:
             tensors.append(attribute.t)
         if depth < _DEPTH:

@@ -114,6 +114,8 @@ class AttributeProto(Message):
     graphs: Sequence[GraphProto] = repeated(11, lambda: GraphProto)
     type: int = single(20, "enum")
     ref_attr_name: str = single(21, "string")
+    sparse_tensor: SparseTensorProto | None = single(22, lambda: SparseTensorProto)
+    sparse_tensors: Sequence[SparseTensorProto] = repeated(23, lambda: SparseTensorProto)
 
 
 class NodeProto(Message):
