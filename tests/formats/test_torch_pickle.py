@@ -216,7 +216,7 @@ def test_plain_values_of_checkpoints(tmp_path: Path) -> None:
         (view(0, [3, 4]), "proper offset"),
         (view(0, (0, 1 << 62, 1 << 62), (0, 0, 0)), "larger than can be addressed"),
         (view(of=storage(count=13)), "48 bytes, 13 float32 elements are expected"),
-        (view(of=storage(count=1 << 70)), "48 bytes"),
+        (view(of=storage(count=1 << 70)), "number of elements"),
         (view(of=storage("1")), "is not in the archive"),
         (view(of=storage("../../b")), "is not in the archive"),
         (view(of=PersistentId("storage")), "is no storage"),
@@ -250,10 +250,7 @@ def test_what_expands_without_end_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        (Object(Global("torch._utils", "_rebuild_qtensor"), ()), "quantized tensor"),
-        (Object(Global("torch._utils", "_rebuild_sparse_tensor"), ()), "sparse tensor"),
-        (Object(Global("torch._tensor", "_rebuild_from_type_v2"), ()), "subclass"),
-        (view(of=storage(kind="QUInt4x2Storage")), "QUInt4x2Storage, which is not read"),
+        (view(of=storage(kind="QUInt4x2Storage")), "QUInt4x2Storage are not read"),
         (view(0, (1,), (1,), {"zero": True}), "metadata other than"),
         ("text", "holds 'text', which is no state dict"),
     ],
@@ -261,14 +258,6 @@ def test_what_expands_without_end_is_refused(tmp_path: Path) -> None:
 def test_what_is_not_read_yet_is_named(tmp_path: Path, value: object, complaint: str) -> None:
     with pytest.raises(UnsupportedError, match=complaint):
         loaded(tmp_path, value)
-
-
-def test_a_whole_module_is_told_from_a_state_dict(tmp_path: Path) -> None:
-    module = b"c__main__\nNet\n)\x81}(X\x08\x00\x00\x00_modules}X\x0b\x00\x00\x00_parameters}ub"
-    with pytest.raises(UnsupportedError, match=r"whole pickled module of the class __main__\.Net"):
-        loaded(tmp_path, b"\x80\x02" + module + b".")
-    with pytest.raises(UnsafeError, match=r"__main__\.Net, os\.system"):
-        loaded(tmp_path, b"\x80\x02" + module + b"cos\nsystem\n)R0.")
 
 
 def test_all_foreign_names_are_listed(tmp_path: Path) -> None:
@@ -383,8 +372,11 @@ def test_other_archives_are_not_taken_for_it(tmp_path: Path) -> None:
             for member in members:
                 file.writestr(member, b"")
         assert not torch_pickle.sniff(Location(tmp_path / "a.pt")), members
+    for other in (b"", b"\x80", b"\x80\x02}", b"\x80\x09}.", b"\x80\x04\x8c\x1ctorch.distributed.checkpoint."):
+        (tmp_path / "a.pt").write_bytes(other)
+        assert not torch_pickle.sniff(Location(tmp_path / "a.pt")), other
     (tmp_path / "a.pt").write_bytes(b"\x80\x02}.")
-    assert not torch_pickle.sniff(Location(tmp_path / "a.pt"))
+    assert torch_pickle.sniff(Location(tmp_path / "a.pt"))
 
 
 def test_a_damaged_file_is_told_by_its_first_member(tmp_path: Path) -> None:

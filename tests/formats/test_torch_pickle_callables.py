@@ -19,7 +19,8 @@ import zipfile
 from pathlib import Path
 
 KNOWN = {"set", "frozenset", "bytearray", "complex", "dict", "list", "int", "float"}
-KNOWN |= {"OrderedDict", "Counter", "defaultdict"}
+KNOWN |= {"OrderedDict", "Counter", "defaultdict", "deque", "SimpleNamespace"}
+KNOWN |= {"object", "tuple", "str", "bool", "bytes"}
 folder = Path(sys.argv[1])
 def offer(module, name):
     path = folder / "a.pt"
@@ -40,9 +41,12 @@ except UnsafeError:
     pass
 offered = list(names())
 events, watching = [], False
+HARMLESS = ("os.listdir", "os.scandir")  # for an index that the file may be a shard of
 FORBIDDEN = ("import", "exec", "compile", "os.", "subprocess.", "socket.", "shutil.", "ctypes.", "marshal.", "pickle.")
 def hook(event, args):
-    if watching and (event.startswith(FORBIDDEN) or event == "open" and set(str(args[1] or "r")) & set("wax+")):
+    if not watching or event in HARMLESS:
+        return
+    if event.startswith(FORBIDDEN) or event == "open" and set(str(args[1] or "r")) & set("wax+"):
         events.append((event, str(args)[:100]))
 sys.addaudithook(hook)
 for module, name in offered:

@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch")
 KINDS = [
     pytest.param(make, legacy, id=name + (" legacy" if legacy else ""))
     for (name, make), legacy in itertools.product(MADE.items(), (False, True))
+    if not (legacy and name == "every type")  # torch itself cannot load unsigned ones of its old container
 ]
 
 

@@ -7,21 +7,90 @@ import pytest
 from panmodel import dtypes
 from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import Limits
-from panmodel.model.torch.checkpoint import contents, state_dict_of, training_state
-from panmodel.wire.torch_records import StorageRecord, TensorRecord
+from panmodel.model.torch.checkpoint import Contents, contents
+from panmodel.model.torch.skeleton import Branch, Leaf, scalars
+from panmodel.wire.pickle import Dictionary, Global, Object
+from panmodel.wire.torch_records import (
+    ArrayRecord,
+    ComposedRecord,
+    MetaRecord,
+    PlainValue,
+    Quantizer,
+    StorageBytes,
+    StorageRecord,
+    SubclassRecord,
+    TensorRecord,
+)
 
-STORAGE = StorageRecord("0", "a/data/0", dtypes.FLOAT32, "cpu", 16)
+STORAGE = StorageRecord("0", dtypes.FLOAT32, "cpu", 16, StorageBytes(16))
 
 
 def record(*shape: int) -> TensorRecord:
     return TensorRecord(STORAGE, dtypes.FLOAT32, 0, shape, (1,) * len(shape))
 
 
+def branch(found: Contents) -> Branch:
+    assert isinstance(found.root, Branch)
+    return found.root
+
+
 def test_names_are_paths() -> None:
-    found = contents({"a": {"b": record(1), 3: [record(2), None]}, "lr": 0.5, (1, 2): b"x"}, "a.pt")
+    found = contents({"a": {"b": record(1), 3: [record(2), None]}, "lr": 0.5, (1, 2): 7}, "a.pt")
     assert {name: tensor.shape for name, tensor in found.tensors.items()} == {"a.b": (1,), "a.3.0": (2,)}
-    assert found.values == {"a.3.1": None, "lr": 0.5}
-    assert found.opaque == ["a tuple"]
+    assert dict(scalars(found.root)) == {"a.3.1": None, "lr": 0.5, "1, 2": 7}
+    assert found.changed == {"keys of dictionaries as text": [""]}
+    assert contents(record(1), "a.pt").root == Leaf("tensor")
+    assert list(contents({"": record(1)}, "a.pt").tensors) == [""]
+
+
+def test_the_state_dict_of_a_checkpoint_goes_without_its_key() -> None:
+    found = contents({"model": {"fc.w": record(1)}, "optimizer": {"m": [record(2)]}, "epoch": 3}, "a.pt")
+    assert (found.key, list(found.tensors)) == ("model", ["fc.w", "optimizer.m.0"])
+    assert branch(found).get("model") == Branch("dict", (("fc.w", Leaf("fc.w")),))
+    both = contents({"model": {"w": record(1)}, "ema": {"w": record(1)}}, "a.pt")
+    assert (both.key, list(both.tensors)) == ("", ["model.w", "ema.w"])
+    taken = contents({"model": {"w": record(1)}, "w": record(2)}, "a.pt")
+    assert list(taken.tensors) == ["model.w", "w"]
+
+
+def test_containers_keep_their_kinds() -> None:
+    ordered = Dictionary({"w": record(1)})
+    ordered.attributes["_metadata"] = Dictionary({"": {"version": 1, "odd": []}, "bn": {"version": 2}, 3: {}})
+    found = branch(contents({"a": ordered, "b": (1, [2]), "c": {3}, "d": True}, "a.pt"))
+    kinds = {key: child.kind for key, child in found.items if isinstance(child, Branch)}
+    assert kinds == {"a": "OrderedDict", "b": "tuple", "c": "set"}
+    state = found.get("a")
+    assert isinstance(state, Branch)
+    assert state.modules == {"": {"version": 1}, "bn": {"version": 2}}
+
+
+def test_tensors_of_several_parts() -> None:
+    quantizer = Quantizer("per_channel_affine", record(3), record(3), 0)
+    integers = TensorRecord(STORAGE, dtypes.ALL["qint8"], 0, (4,), (1,), quantizer=quantizer)
+    coo = ComposedRecord("sparse_coo", dtypes.FLOAT32, (3, 4), {"indices": record(2), "values": record(2)}, True)
+    found = contents({"q": integers, "s": coo, "m": MetaRecord(dtypes.FLOAT16, (2,), (1,)), "w": record(1)}, "a.pt")
+    assert list(found.tensors) == ["q", "q.scale", "q.zero_point", "s.indices", "s.values", "w"]
+    assert found.tensors["q"].dtype is dtypes.INT8
+    kinds = [child.kind for _, child in branch(found).items if isinstance(child, Branch)]
+    assert kinds == ["quantized", "sparse", "meta"]
+
+
+def test_what_is_simplified_or_left_out_is_said() -> None:
+    space = Object(Global("argparse", "Namespace"), called=False, states=[{"lr": 0.1}])
+    value = {
+        "array": ArrayRecord("f4", dtypes.FLOAT32, (1,), data=b"abcd"),
+        "dates": ArrayRecord("M8[ns]", None, (1,)),
+        "args": space,
+        "path": PlainValue("pathlib.Path", "runs/1"),
+        "mine": SubclassRecord(Global("my", "Tensor"), record(1)),
+        "type": Global("torch", "float16"),
+        "call": Object(Global("torch._C", "Generator")),
+    }
+    found = contents(value, "a.pt")
+    assert list(found.tensors) == ["array", "mine"]
+    assert found.opaque == ["dates", "type", "call"]
+    assert dict(scalars(found.root)) == {"args.lr": 0.1, "path": "runs/1"}
+    assert {name for names in found.changed.values() for name in names} == {"array", "args", "path", "mine"}
 
 
 def test_two_tensors_of_one_name_are_refused() -> None:
@@ -43,59 +112,6 @@ def test_sharing_and_depth_are_bounded() -> None:
         contents({"k" * 1000: [0] * 1000}, "a.pt", limits=Limits(pickle_bytes=10_000))
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "key"),
-    [
-        ({"w": record()}, ""),
-        ({"state_dict": {"w": record()}, "epoch": 1}, "state_dict"),
-        ({"model": {"w": record()}, "optimizer": {"state": {}}}, "model"),
-        ({"model": {"w": record()}, "net": {"w": record()}}, ""),
-        ({"model": {"layer": {"w": record()}}}, ""),
-        ({"state_dict": {}}, ""),
-        ([record()], ""),
-    ],
-)
-def test_the_state_dict_in_a_checkpoint(checkpoint: object, key: str) -> None:
-    assert state_dict_of(checkpoint) == key
-
-
-@pytest.mark.parametrize(
-    ("slots", "settings", "kind"),
-    [
-        (("exp_avg", "exp_avg_sq"), {}, "adam"),
-        (("exp_avg", "exp_avg_sq"), {"decoupled_weight_decay": True}, "adamw"),
-        (("momentum_buffer",), {}, "sgd"),
-        (("square_avg",), {}, "rmsprop"),
-        (("sum",), {}, "adagrad"),
-        (("other",), {}, ""),
-    ],
-)
-def test_slots_tell_the_optimizer(slots: tuple[str, ...], settings: dict[str, object], kind: str) -> None:
-    state = {0: {slot: record(4) for slot in slots}}
-    checkpoint = {"model": {"w": record(4)}, "optim": {"state": state, "param_groups": [{**settings, "params": [0]}]}}
-    found = contents(checkpoint, "a.pt", without_prefix="model")
-    training, used = training_state(checkpoint, "model", found, found.tensors)  # type: ignore[arg-type]
-    assert training is not None
-    assert (training.optimizer, list(training.slots)) == (kind, ["w"])
-    assert "optim.param_groups.0.params.0" in used
-
-
-def test_slots_that_do_not_fit_keep_their_number() -> None:
-    checkpoint = {
-        "model": {"w": record(4)},
-        "optimizer": {"state": {0: {"momentum_buffer": record(3)}}, "param_groups": [{"params": [0]}]},
-    }
-    found = contents(checkpoint, "a.pt", without_prefix="model")
-    training, _ = training_state(checkpoint, "model", found, found.tensors)  # type: ignore[arg-type]
-    assert training is not None
-    assert list(training.slots) == ["0"]
-
-
-def test_without_training_there_is_no_state() -> None:
-    checkpoint = {"w": record()}
-    assert training_state(checkpoint, "", contents(checkpoint, "a.pt"), {}) == (None, frozenset())
-
-
 @pytest.mark.parametrize("kind", [list, tuple, lambda pair: dict(enumerate(pair))])
 def test_containers_that_hold_each_other_twice_at_every_level(kind) -> None:
     value: object = [1]
@@ -109,4 +125,15 @@ def test_containers_that_hold_each_other_twice_at_every_level(kind) -> None:
 
 def test_a_container_may_be_held_by_many() -> None:
     shared = [1, 2, 3]
-    assert len(contents([shared] * 50_000, "a.pt").values) == 150_000
+    assert len(list(scalars(contents([shared] * 50_000, "a.pt").root))) == 150_000
+
+
+def test_modules_that_hold_each_other_are_bounded() -> None:
+    module: object = None
+    for _ in range(40):
+        parts = {"_parameters": {}, "_buffers": {}, "_modules": {"a": module, "b": module}}
+        module = Object(Global("my", "Net"), called=False, states=[parts])
+    begin = time.monotonic()
+    with pytest.raises(LimitError):
+        contents([module], "a.pt")
+    assert time.monotonic() - begin < 3

@@ -133,7 +133,7 @@ class _Walk:
             self._unique += 1 + size
 
     def _leaf(self, record: Record, path: tuple[str, ...], *, parameter: bool = False, grad: bool = False) -> Leaf:
-        name = ".".join(path) or "tensor"
+        name = ".".join(path) if path else "tensor"
         if name in self.found.tensors:
             raise UnsupportedError(f"two tensors come to be named {name[:200]!r}", where=self.where)
         self.found.tensors[name] = record

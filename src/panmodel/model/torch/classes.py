@@ -6,7 +6,8 @@ file that would do something when PyTorch unpickles it is refused and not conver
 
 * a class of objects that are made without arguments and filled (what modules are), of no module of Python's library, of
   numpy, or of torch outside torch.nn, and only in files that hold a module;
-* a function of torch.nn that modules keep as an attribute (an activation), if nothing calls it.
+* a function of torch.nn that modules keep as an attribute (an activation), if nothing calls it;
+* likewise the class of a tensor, for which another tensor is recast.
 """
 
 from __future__ import annotations
@@ -68,14 +69,15 @@ def refused(value: object, unknown: Iterable[Global], called: frozenset[Global])
     names = list(unknown)
     if not names:
         return []
-    objects = _objects(value)
-    if not any(map(is_module, objects)):
-        return names
-    classes = {item.cls for item in objects if isinstance(item.cls, Global) and _is_filled(item)}
-    odd = {item.cls for item in objects if isinstance(item.cls, Global) and not _is_filled(item)}
-    accepted = {name for name in names if name not in called and name not in odd}
-    accepted = {name for name in accepted if _is_function(name) or (name in classes and _may_be_class(name))}
-    return [name for name in names if name not in accepted and name != _HARMLESS]
+    there = _holders(value)
+    objects = [item for item in there if isinstance(item, Object)]
+    accepted = {item.cls for item in there if isinstance(item, SubclassRecord) and _may_be_class(item.cls)}
+    if any(map(is_module, objects)):
+        classes = {item.cls for item in objects if isinstance(item.cls, Global)}
+        accepted |= {name for name in classes if _may_be_class(name)} | {name for name in names if _is_function(name)}
+        accepted.add(_HARMLESS)
+    odd = {item.cls for item in objects if not _is_filled(item)} | called
+    return [name for name in names if name not in accepted or (name in odd and name != _HARMLESS)]
 
 
 def _is_filled(item: Object) -> bool:
@@ -97,9 +99,9 @@ def _may_be_class(name: Global) -> bool:
     return parts[0] not in _LIBRARY and parts[0] not in ("numpy", "_codecs")
 
 
-def _objects(value: object) -> list[Object]:
-    """Every object that a value holds, each once."""
-    found: list[Object] = []
+def _holders(value: object) -> list[object]:
+    """Every container, object and record that a value holds, each once."""
+    found: list[object] = []
     seen: set[int] = set()
     pending = [value]
     while pending:
@@ -107,8 +109,7 @@ def _objects(value: object) -> list[Object]:
         if not isinstance(item, _HOLDERS) or id(item) in seen:
             continue
         seen.add(id(item))
-        if isinstance(item, Object):
-            found.append(item)
+        found.append(item)
         pending.extend(_held(item))
     return found
 

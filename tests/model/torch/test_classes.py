@@ -1,0 +1,156 @@
+"""What a file could name in order to have it executed by whoever unpickles it, and what whole modules name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from panmodel.io.source import MemorySource
+from panmodel.model.torch.classes import refused
+from panmodel.wire.torch_container import load
+
+PARTS = (
+    b"}(X\x0b\x00\x00\x00_parametersc collections\nOrderedDict\n)RX\x08\x00\x00\x00_buffers}X\x08\x00\x00\x00_modules}"
+)
+PARTS = PARTS.replace(b"c collections", b"ccollections")
+MODULE = b"cmy.nets\nNet\n)\x81" + PARTS + b"ub"
+
+
+def names(pickle: bytes) -> list[str]:
+    """Names that make this pickle, behind protocol 4, unsafe."""
+    loaded = load(MemorySource(b"\x80\x04" + pickle + b".", "a.pkl"))
+    return [str(name) for name in refused(loaded.value, loaded.unknown, loaded.called)]
+
+
+def with_extra(extra: bytes) -> bytes:
+    """A module with one more attribute."""
+    return b"cmy.nets\nNet\n)\x81" + PARTS + b"X\x05\x00\x00\x00extra" + extra + b"ub"
+
+
+def text(value: bytes) -> bytes:
+    return b"X" + len(value).to_bytes(4, "little") + value
+
+
+def test_modules_of_anybody_are_accepted() -> None:
+    assert names(MODULE) == []
+    assert names(b"](" + MODULE + b"cbaselines.common\nStatistics\n)\x81}" + text(b"n") + b"K\x01sbe") == []
+    assert names(with_extra(b"cmy.nets\nConfig\n)\x81")) == []
+    assert names(MODULE.replace(b"my.nets\nNet", b"__main__\nNet")) == []
+    assert names(MODULE.replace(b"my.nets\nNet", b"torch.nn.modules.linear\nLinear")) == []
+
+
+def test_functions_of_torch_may_be_mentioned() -> None:
+    assert names(with_extra(b"ctorch.nn.functional\nrelu\n")) == []
+    assert names(with_extra(b"ctorch._C._nn\ngelu\n")) == []
+    assert names(with_extra(b"ctorch.nn.init\nxavier_uniform_\n")) == []
+    assert names(with_extra(b"ctorch.nn.backends.thnn\n_get_thnn_function_backend\n)R")) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "name"),
+    [
+        # calls
+        (b"cos\nsystem\n" + text(b"true") + b"\x85R", "os.system"),
+        (b"cmy.nets\nrun\n)R", "my.nets.run"),
+        (b"ctorch.nn.functional\nrelu\nK\x01\x85R", "torch.nn.functional.relu"),
+        (b"ctorch\nload\n" + text(b"x") + b"\x85R", "torch.load"),
+        (b"(cmy.nets\nrun\no", "my.nets.run"),
+        (b"(imy.nets\nrun\n", "my.nets.run"),
+        # calls whose result is thrown away
+        (b"cmy.nets\nrun\n)R0N", "my.nets.run"),
+        (b"(cmy.nets\nrun\no0N", "my.nets.run"),
+        # a call of an object that was made without a call
+        (b"cmy.nets\nThing\n)\x81)R", "my.nets.Thing"),
+        (b"cmy.nets\nThing\n)\x81)R0N", "my.nets.Thing"),
+        # a class that is called in one place and made in another
+        (b"cmy.nets\nThing\n)\x81cmy.nets\nThing\n)R\x86", "my.nets.Thing"),
+        # made with arguments
+        (b"cmy.nets\nThing\nK\x01\x85\x81", "my.nets.Thing"),
+        (b"cmy.nets\nThing\n)}" + text(b"a") + b"K\x01s\x92", "my.nets.Thing"),
+        (b"ccopyreg\n__newobj__\n(cmy.nets\nThing\nK\x01tR", "my.nets.Thing"),
+        # mentioned alone
+        (b"cmy.nets\nThing\n", "my.nets.Thing"),
+        (b"cos\nsystem\n", "os.system"),
+        (b"cos\nsystem\n0N", "os.system"),
+        (b"ctorch\nsave\n", "torch.save"),
+        (b"ctorch.nn.functional\nboolean_dispatch\n", "torch.nn.functional.boolean_dispatch"),
+        (b"ctorch.nn.functional\nwarnings\n", "torch.nn.functional.warnings"),
+        # of the library, numpy or torch, without a call
+        (b"csubprocess\nPopen\n)\x81", "subprocess.Popen"),
+        (b"cfunctools\npartial\n)\x81", "functools.partial"),
+        (b"c__builtin__\neval\n)\x81", "__builtin__.eval"),
+        (b"ccommands\ngetoutput\n)\x81", "commands.getoutput"),
+        (b"cnumpy.f2py\ncompile\n)\x81", "numpy.f2py.compile"),
+        (b"ctorch.jit\nScriptModule\n)\x81", "torch.jit.ScriptModule"),
+        (b"ctorch.nn._reduction\nThing\n)\x81", "torch.nn._reduction.Thing"),
+        (b"cpip\nmain\n)\x81", "pip.main"),
+        # paths through modules and attributes
+        (text(b"my.nets") + text(b"os.system") + b"\x93)\x81", "my.nets.os.system"),
+        (text(b"torch.nn.functional") + text(b"relu.__globals__") + b"\x93", "torch.nn.functional.relu.__globals__"),
+        (text(b"my.nets") + text(b"__reduce__") + b"\x93)\x81", "my.nets.__reduce__"),
+        (text(b"my..nets") + text(b"Net") + b"\x93)\x81", "my..nets.Net"),
+        (text(b"") + text(b"Net") + b"\x93)\x81", ".Net"),
+        (text(b"my.nets/../os") + text(b"Net") + b"\x93)\x81", "my.nets/../os.Net"),
+        # attributes of attributes
+        (
+            b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n" + text(b"relu") + b"tR",
+            "__builtin__.getattr",
+        ),
+        (b"coperator\nattrgetter\n" + text(b"system") + b"\x85R", "operator.attrgetter"),
+    ],
+)
+def test_everything_else_is_refused_by_name(extra: bytes, name: str) -> None:
+    assert name in names(with_extra(extra))
+
+
+def test_beside_a_module_the_same_is_refused() -> None:
+    assert names(b"](" + MODULE + b"cos\nsystem\n)Re") == ["os.system"]
+    assert names(b"cos\nsystem\n)R0" + MODULE) == ["os.system"]
+
+
+def test_without_a_module_no_class_is_accepted() -> None:
+    assert names(b"cmy.nets\nNet\n)\x81}b") == ["my.nets.Net"]
+    assert names(b"ctorch.nn.functional\nrelu\n") == ["torch.nn.functional.relu"]
+    assert names(b"cmy.nets\nNet\n)\x81}" + text(b"_modules") + b"}sb") == ["my.nets.Net"]
+    assert names(b"}") == []
+
+
+def subclass(cls: bytes) -> bytes:
+    """A tensor without elements, of another class."""
+    parts = b"ctorch._utils\n_rebuild_meta_tensor_no_storage\n" + cls + b"(ctorch\nfloat32\n))\x89t}"
+    return b"ctorch._tensor\n_rebuild_from_type_v2\n(" + parts + b"tR"
+
+
+def test_classes_of_tensors_are_accepted() -> None:
+    assert names(subclass(b"cmy.nets\nTensor\n")) == []
+    assert names(subclass(b"cos\nsystem\n")) == ["os.system"]
+    assert names(subclass(b"cmy.nets\nTensor\n") + b"cmy.nets\nTensor\n)R\x86") == ["my.nets.Tensor"]
+
+
+def test_a_module_that_is_called_is_refused() -> None:
+    assert names(b"](" + MODULE + MODULE + b")R" + b"e") == ["my.nets.Net"]
+    assert names(MODULE + b"q\x00)R0h\x00") == ["my.nets.Net"]
+
+
+def test_no_name_of_the_library_is_accepted_beside_a_module() -> None:
+    """Made without a call, which is the most that is ever accepted; every name of sixty modules."""
+    modules = [importlib.import_module(name) for name in sorted(sys.stdlib_module_names) if name in sys.modules]
+    known = {"OrderedDict", "Counter", "defaultdict", "deque", "Namespace", "SimpleNamespace", "UUID", "_reconstructor"}
+    offered = 0
+    for module in modules:
+        for name, value in sorted(vars(module).items()):
+            where = f"{module.__name__}.{name}"
+            if (
+                not callable(value)
+                or name in known
+                or module.__name__ in ("builtins", "datetime", "decimal", "pathlib")
+            ):
+                continue
+            if where in ("_codecs.encode", "copyreg.__newobj__", "fractions.Fraction") or not name.isascii():
+                continue
+            pickle = with_extra(b"c" + module.__name__.encode() + b"\n" + name.encode() + b"\n)\x81")
+            assert names(pickle) == [where]
+            offered += 1
+    assert offered > 1000

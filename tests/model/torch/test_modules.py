@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from panmodel import dtypes
+from panmodel.errors import LimitError
+from panmodel.model.torch.modules import attributes, is_module, module_contents
+from panmodel.wire.pickle import Dictionary, Global, Object
+from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
+
+STORAGE = StorageRecord("0", dtypes.FLOAT32, "cpu", 16, StorageBytes(16))
+
+
+def tensor() -> TensorRecord:
+    return TensorRecord(STORAGE, dtypes.FLOAT32, 0, (2,), (1,))
+
+
+def module(
+    name: str = "Net",
+    *,
+    parameters: dict[object, object] | None = None,
+    buffers: dict[object, object] | None = None,
+    modules: dict[object, object] | None = None,
+    **more: object,
+) -> Object:
+    parts = {"_parameters": Dictionary(parameters), "_buffers": buffers or {}, "_modules": Dictionary(modules), **more}
+    return Object(Global("my.nets", name), called=False, states=[parts])
+
+
+def test_the_order_is_that_of_torch() -> None:
+    inner = module("Inner", parameters={"w": tensor(), "none": None}, buffers={"mean": tensor()})
+    outer = module(
+        parameters={"scale": tensor()},
+        buffers={"kept": tensor(), "passing": tensor(), "absent": None},
+        modules={"first": inner, "gone": None, "second": module(modules={"deep": inner})},
+        _non_persistent_buffers_set={"passing"},
+    )
+    found = module_contents(outer, "a.pt")
+    assert list(found.state_dict) == [
+        "scale",
+        "kept",
+        "first.w",
+        "first.mean",
+        "second.deep.w",
+        "second.deep.mean",
+    ]
+    assert found.state_dict["first.w"] is found.state_dict["second.deep.w"]
+    assert list(found.tree) == ["", "first", "second", "second.deep"]
+    assert found.tree[""]["non_persistent_buffers"] == ["passing"]
+
+
+def test_settings_and_hooks_are_told() -> None:
+    hook = Object(Global("torch.nn.utils.weight_norm", "WeightNorm"), called=False)
+    given = module(
+        training=False,
+        kernel_size=(3, 3),
+        eps=1e-5,
+        label="x",
+        many=[0] * 99,
+        odd=hook,
+        _private=1,
+        _forward_pre_hooks={0: hook},
+        _backward_hooks={},
+    )
+    told = module_contents(given, "a.pt").tree[""]
+    assert told == {
+        "class": "my.nets.Net",
+        "training": False,
+        "hooks": ["_forward_pre_hooks"],
+        "kernel_size": [3, 3],
+        "eps": 1e-5,
+        "label": "x",
+    }
+
+
+def test_settings_do_not_pass_for_what_is_told_of_the_module() -> None:
+    told = module_contents(module(**{"class": "os.system", "hooks": "none"}), "a.pt").tree[""]
+    assert told["class"] == "my.nets.Net"
+
+
+def test_tensors_that_are_no_part_of_the_state_dict_are_named() -> None:
+    weight = tensor()
+    inner = module(parameters={"w": weight}, anchors=tensor(), same=weight)
+    assert module_contents(module(modules={"a": inner}), "a.pt").unregistered == ["a.anchors"]
+
+
+def test_what_is_a_module() -> None:
+    assert is_module(module())
+    assert not is_module(Object(Global("my", "Thing"), states=[{"_parameters": {}, "_modules": {}}]))
+    assert not is_module(Object(Global("my", "Thing"), states=[{"_parameters": [], "_buffers": {}, "_modules": {}}]))
+    assert not is_module({"_parameters": {}, "_buffers": {}, "_modules": {}})
+
+
+def test_states_with_slots() -> None:
+    item = Object(Global("my", "Thing"), states=[{"a": 1}, (None, {"b": 2}), ({"c": 3}, None), 7])
+    assert attributes(item) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_module_in_itself_is_refused() -> None:
+    parts: dict[object, object] = {}
+    endless = module(modules=parts)
+    state = endless.states[0]
+    assert isinstance(state, dict)
+    state["_modules"] = {"again": endless}
+    with pytest.raises(LimitError, match="within themselves"):
+        module_contents(endless, "a.pt")

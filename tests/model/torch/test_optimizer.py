@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from panmodel.model.tensor import ArrayTensor, Tensor
+from panmodel.model.torch.optimizer import Optimizer, find_optimizers, names_of_parameters
+from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node
+
+
+def mapping(items: dict[Key, Node]) -> Branch:
+    return Branch("dict", tuple(items.items()))
+
+
+def listed(*items: Node) -> Branch:
+    return Branch("list", tuple(enumerate(items)))
+
+
+def state(slots: dict[Key, tuple[str, ...]], *groups: dict[Key, Node]) -> Branch:
+    """An optimizer's state whose tensors are named index/slot."""
+    kept = {index: mapping({slot: Leaf(f"{index}/{slot}") for slot in names}) for index, names in slots.items()}
+    return mapping({"state": mapping(dict(kept)), "param_groups": listed(*map(mapping, groups))})
+
+
+def only(node: Node) -> Optimizer:
+    (found,) = find_optimizers(node)
+    return found
+
+
+def zeros(*shape: int) -> Tensor:
+    return ArrayTensor(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("slots", "settings", "kind"),
+    [
+        (("exp_avg", "exp_avg_sq"), {}, "adam"),
+        (("exp_avg", "exp_avg_sq"), {"decoupled_weight_decay": True}, "adamw"),
+        (("exp_avg", "exp_avg_sq", "mu_product"), {}, "nadam"),
+        (("momentum_buffer",), {}, "sgd"),
+        (("square_avg",), {}, "rmsprop"),
+        (("sum",), {}, "adagrad"),
+        (("other",), {}, ""),
+        ((), {"dampening": 0, "nesterov": False}, "sgd"),
+        ((), {"betas": listed(0.9, 0.99), "amsgrad": False}, "adam"),
+    ],
+)
+def test_slots_or_settings_tell_the_kind(slots: tuple[str, ...], settings: dict[Key, Node], kind: str) -> None:
+    assert only(state({0: slots}, {**settings, "params": listed(0)})).kind() == kind
+
+
+def test_optimizers_are_found_wherever_they_are() -> None:
+    one = state({}, {"params": listed()})
+    paths = [
+        found.path for found in find_optimizers(mapping({"a": listed(one, one), "b": mapping({"c": one}), "d": 1}))
+    ]
+    assert paths == [("a", 0), ("a", 1), ("b", "c")]
+    assert find_optimizers(one)[0].path == ()
+    assert not find_optimizers(mapping({"state": listed(), "param_groups": 3}))
+
+
+def test_settings_of_one_group_and_of_several() -> None:
+    betas = Branch("tuple", ((0, 0.9), (1, 0.99)))
+    first: dict[Key, Node] = {"lr": 0.1, "betas": betas, "params": listed(0), "x": mapping({}), "t": Leaf("t")}
+    assert only(state({}, first)).settings() == {"lr": 0.1, "betas": (0.9, 0.99)}
+    both = only(state({}, first, {"lr": 0.2, "params": listed(1)})).settings()
+    assert both["lr"] == 0.1
+    assert both["param_groups"] == [{"lr": 0.1, "betas": (0.9, 0.99)}, {"lr": 0.2}]
+
+
+PARAMETERS = [("a.weight", zeros(2, 3)), ("a.bias", zeros(2)), ("b.weight", zeros(4, 2))]
+SLOTS = {"0/m": zeros(2, 3), "1/m": zeros(2), "2/m": zeros(4, 2), "0/step": zeros()}
+
+
+def names(node: Node, tensors: dict[str, Tensor]) -> dict[Key, str]:
+    return names_of_parameters([only(node)], PARAMETERS, tensors)[0]
+
+
+def test_parameters_are_numbered_in_their_order() -> None:
+    node = state({0: ("m", "step"), 2: ("m",)}, {"params": listed(0, 1, 2)})
+    assert names(node, SLOTS) == {0: "a.weight", 1: "a.bias", 2: "b.weight"}
+
+
+def test_groups_of_matrices_and_vectors() -> None:
+    tensors = {"0/m": zeros(2, 3), "1/m": zeros(4, 2), "2/m": zeros(2)}
+    node = state({0: ("m",), 1: ("m",), 2: ("m",)}, {"params": listed(0, 1)}, {"params": listed(2)})
+    assert names(node, tensors) == {0: "a.weight", 1: "b.weight", 2: "a.bias"}
+
+
+def test_what_does_not_fit_is_not_named() -> None:
+    assert names(state({0: ("m",)}, {"params": listed(0, 1)}), SLOTS) == {}
+    assert names(state({1: ("m",)}, {"params": listed(1, 0, 2)}), SLOTS) == {}
+    assert names(state({0: ("m",)}, {"params": listed(0, mapping({}), 2)}), SLOTS) == {}
+
+
+def test_names_that_the_file_says_count() -> None:
+    group: dict[Key, Node] = {"params": listed(0, 1), "param_names": listed("b.weight", "a.bias")}
+    assert names(state({0: ("m",)}, group), SLOTS) == {0: "b.weight", 1: "a.bias"}
+    assert names(state({"b.weight": ("m",)}, {"params": listed("b.weight")}), {}) == {"b.weight": "b.weight"}
+
+
+def test_several_optimizers_share_the_parameters() -> None:
+    first, second = state({0: ("m",)}, {"params": listed(0)}), state({0: ("n",)}, {"params": listed(0, 1)})
+    tensors = {"0/m": zeros(2, 3), "0/n": zeros(2)}
+    found = names_of_parameters([only(first), only(second)], PARAMETERS, tensors)
+    assert found == [{0: "a.weight"}, {0: "a.bias", 1: "b.weight"}]
+
+
+def test_the_step_of_the_first_slots() -> None:
+    assert only(state({0: ("step",)}, {"params": listed(0)})).step() == Leaf("0/step")
+    counted = mapping({"state": mapping({0: mapping({"step": 12})}), "param_groups": listed()})
+    assert only(counted).step() == 12
+    assert only(state({0: ("m",)}, {"params": listed(0)})).step() is None
