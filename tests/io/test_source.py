@@ -105,3 +105,26 @@ def test_a_part_of_a_source_is_a_source():
         part.read(3, 3)
     with pytest.raises(TruncatedError):
         PartSource(Extent(MemorySource(b"0123456789"), 8, 5), "inner")
+
+
+def test_links_of_a_hub_cache_are_followed_into_its_blobs_alone(tmp_path):
+    """Snapshots of the Hugging Face Hub are folders of links."""
+    snapshot, blobs = tmp_path / "models--a--b" / "snapshots" / "0123", tmp_path / "models--a--b" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "abcd").write_bytes(b"blob")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (snapshot / "model.bin").symlink_to("../../blobs/abcd")
+    (snapshot / "away.bin").symlink_to(tmp_path / "secret")
+    (blobs / "loop").symlink_to(tmp_path / "secret")
+    (snapshot / "twice.bin").symlink_to("../../blobs/loop")
+    location = Location(snapshot / "model.json")
+    assert location.contained("model.bin").read(0, 4) == b"blob"
+    for name in ("away.bin", "twice.bin"):
+        with pytest.raises(UnsafeError, match="refuses to follow the link"):
+            location.contained(name)
+    plain = tmp_path / "models--a--b" / "other" / "0123"
+    plain.mkdir(parents=True)
+    (plain / "model.bin").symlink_to("../../blobs/abcd")
+    with pytest.raises(UnsafeError):
+        Location(plain / "x").contained("model.bin")

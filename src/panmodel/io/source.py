@@ -225,7 +225,7 @@ class Location:
         return sorted(os.listdir(self.folder)) if self.folder.is_dir() else []
 
     def contained(self, relative: str) -> FileSource:
-        """Open a file by a name that a file gave: inside the model's folder, through no link.
+        """Open a file by a name that a file gave: inside the model's folder, through no link that leads elsewhere.
 
         Raises:
             UnsafeError: The name is absolute, climbs out, passes a link, or names a file with a second hard link.
@@ -238,10 +238,21 @@ class Location:
         for part in parts:
             path = path / part
             if path.is_symlink():
-                raise UnsafeError(f"refuses to follow the link {path}", where=str(self))
+                path = self._inside_hub_cache(path)
         source = FileSource(path, follow_links=False)
         if os.fstat(source.fileno()).st_nlink > 1:
             raise UnsafeError(
                 f"{path} has a second hard link, which may lead outside the model's folder", where=str(self)
             )
         return source
+
+    def _inside_hub_cache(self, link: Path) -> Path:
+        """Where a link leads in a cache of the Hugging Face Hub, whose snapshots are folders of links into `blobs`.
+
+        Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+        """
+        repository = self.folder.resolve().parents[1:2]
+        target = link.resolve()
+        if self.folder.resolve().parent.name == "snapshots" and target.parent == repository[0] / "blobs":
+            return target
+        raise UnsafeError(f"refuses to follow the link {link}", where=str(self))
