@@ -118,3 +118,12 @@ def test_damage_is_survived(tmp_path):
         return found, dict(root.attributes)
 
     assert_survives(read_all, path, flips=2000)
+
+
+def test_two_names_of_one_dataset_share_what_was_read():
+    build = Builder()
+    place = build.add(dataset(FLOAT32, space(1), contiguous(48, 4)))
+    root = read(build.finish(build.add(header(message(0x0A, b"\0\0"), hard_link(b"a", place), hard_link(b"b", place)))))
+    one, two = root.members["a"], root.members["b"]
+    assert (one.name, two.name, one.address) == ("/a", "/b", two.address)
+    assert one.attributes is two.attributes and one.datatype is two.datatype

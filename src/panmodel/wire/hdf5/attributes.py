@@ -75,7 +75,14 @@ class Attributes(Mapping[str, object]):
 
     def __init__(self, header: Header, heap: GlobalHeap, owner: str) -> None:
         self._file, self._heap, self._owner = header.file, heap, owner
-        found = list(_read(header))
+        found: list[Attribute] = []
+        nbytes = 0
+        for attribute in _read(header):
+            found.append(attribute)
+            nbytes += len(attribute.name) + len(attribute.data)
+            if nbytes > header.file.size:
+                message = f"{owner} has attributes that overlap: together they are longer than the file"
+                raise CorruptError(message, where=header.file.where(header.address))
         if found and all(attribute.order is not None for attribute in found):
             found.sort(key=lambda attribute: attribute.order or 0)
         else:
@@ -116,8 +123,9 @@ class Attributes(Mapping[str, object]):
         array = decode(self._file, self._heap, kind, record.data, space.shape)
         if kind.is_variable_string:
             flat = array.reshape(-1)
+            texts = {raw: text_of(raw) for raw in set(flat)}  # many elements may be one long string
             for place in range(flat.size):
-                flat[place] = text_of(flat[place])
+                flat[place] = texts[flat[place]]
         return array if array.ndim else array.item()
 
 

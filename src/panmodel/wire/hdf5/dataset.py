@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ class Dataset:
 
     def __init__(self, header: Header, heap: GlobalHeap, name: str) -> None:
         self._file, self._header, self._heap = header.file, header, heap
+        self._attributes: list[Attributes] = []
         self.name, self.address = name, header.address
         limits = self._file.limits
         self.datatype: Datatype = read_datatype(self._message(Kind.DATATYPE), limits)
@@ -105,10 +107,18 @@ class Dataset:
         """Bytes of all elements; of strings of variable length, the bytes of the references to them."""
         return self._space.size * self.datatype.size
 
-    @cached_property
+    @property
     def attributes(self) -> Attributes:
         """Its attributes."""
-        return Attributes(self._header, self._heap, self.name)
+        if not self._attributes:
+            self._attributes.append(Attributes(self._header, self._heap, self.name))
+        return self._attributes[0]
+
+    def renamed(self, name: str) -> Dataset:
+        """The same dataset under another name; nothing of it is read again."""
+        found = copy.copy(self)
+        found.name = name
+        return found
 
     @cached_property
     def _layout(self) -> Layout:

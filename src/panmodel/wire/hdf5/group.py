@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from panmodel.errors import CorruptError, LimitError, UnsafeError, UnsupportedError
 from panmodel.io.source import Source
@@ -57,6 +56,8 @@ class _Opened:
         self.file, self.heap = file, GlobalHeap(file)
         self._headers: dict[int, Header] = {}
         self._links: dict[int, dict[str, Link]] = {}
+        self._attributes: dict[int, Attributes] = {}
+        self._datasets: dict[int, Dataset] = {}
         self.root: Group | None = None
 
     def header(self, address: int) -> Header:
@@ -70,6 +71,18 @@ class _Opened:
         if header.address not in self._links:
             self._links[header.address] = read_links(header)
         return self._links[header.address]
+
+    def attributes(self, header: Header, name: str) -> Attributes:
+        """The attributes of the group with that header."""
+        if header.address not in self._attributes:
+            self._attributes[header.address] = Attributes(header, self.heap, name)
+        return self._attributes[header.address]
+
+    def dataset(self, header: Header, name: str) -> Dataset:
+        """The dataset with that header, under one of its names."""
+        if header.address not in self._datasets:
+            self._datasets[header.address] = Dataset(header, self.heap, name)
+        return self._datasets[header.address].renamed(name)
 
 
 def _is_group(header: Header) -> bool:
@@ -117,10 +130,10 @@ class Group:
         """What is in the group, by name, in the order of `links`; each member is opened when asked for."""
         return Members(self)
 
-    @cached_property
+    @property
     def attributes(self) -> Attributes:
         """Its attributes."""
-        return Attributes(self._header, self._opened.heap, self.name)
+        return self._opened.attributes(self._header, self.name)
 
     def __getitem__(self, path: str) -> Group | Dataset | CommittedType:
         """What a path leads to, from this group or, if it begins with a slash, from the root.
@@ -155,7 +168,7 @@ class Group:
         if _is_group(header):
             return Group(self._opened, header, path)
         if header.body(Kind.LAYOUT):
-            return Dataset(header, self._opened.heap, path)
+            return self._opened.dataset(header, path)
         body = header.body(Kind.DATATYPE)
         if body is None:
             message = f"{path[:200]!r} is neither a group nor a dataset nor a datatype"

@@ -57,7 +57,11 @@ def read_links(header: Header) -> dict[str, Link]:
     """
     visit = Visit(header.file, header.address)
     found: dict[str, Link] = {}
+    nbytes = 0
     for link in _links(header, visit):
+        nbytes += len(link.name) + len(link.path) + len(link.file)
+        if nbytes > header.file.size:
+            header.messages[0].body.fail("is of a group whose names overlap: together they are longer than the file")
         if link.name in found:
             table = header.messages[0].body
             table.fail(f"is of a group that has the name {link.name[:80]!r} twice")

@@ -39,8 +39,13 @@ def decode_strings(file: File, heap: GlobalHeap, kind: Datatype, data: bytes, co
     if kind.kind is Class.VARIABLE:
         cursor = Cursor(data, file.source.name, "strings of variable length", file.offset_size, file.length_size)
         seen: dict[tuple[int, int, int], bytes] = {}  # a file may point at one long string again and again
+        nbytes = 0
         for place in range(count):
+            many = len(seen)
             found[place] = _variable(heap, cursor, seen)
+            nbytes += len(found[place]) if len(seen) > many else 0
+            if nbytes > file.size:
+                cursor.fail("overlap: together they are longer than the file")
     else:
         for place in range(count):
             found[place] = _without_padding(data[place * kind.size : (place + 1) * kind.size], kind.padding)
