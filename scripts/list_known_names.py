@@ -1,7 +1,7 @@
 """List the names that TensorFlow and Keras have themselves, for `src/panmodel/scanners/known/`.
 
-Run it with each version whose names count, TensorFlow 1.15 with Keras 2.3 and the newest of both; names are added to those
-that are there:
+Run it with each version whose names count, TensorFlow 1.15 with Keras 2.3 and the newest of both; names are added to
+those that are there:
 
     python scripts/list_known_names.py
 """

@@ -21,6 +21,8 @@ def plain(name, content=b"text"):
 
 
 PICKLE = b"cposix\nsystem\n(S'true'\ntR."
+COUNT, FLOATS = b"\x80\x02K\x02.", b"\x80\x02(X\x01\x00\x00\x000X\x03\x00\x00\x00cpuctorch\nFloatStorage\nt."
+STORED = COUNT + FLOATS + (2).to_bytes(8, "little") + b"\xff" * 8
 HOSTILE = {
     "parent folder": (archive(plain("../x")), "PM-TAR-ESCAPE"),
     "absolute": (archive(plain("/etc/x")), "PM-TAR-ESCAPE"),
@@ -40,6 +42,11 @@ HOSTILE = {
     ),
 }
 
+HOSTILE["old protocol between storages"] = (
+    archive(plain("pickle", pickle.dumps({})), plain("storages", STORED + PICKLE + b".")),
+    "PM-PICKLE-GLOBAL",
+)
+
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_tricks_are_dangerous(tmp_path, kind):
@@ -51,6 +58,11 @@ def test_tricks_are_dangerous(tmp_path, kind):
 
 def test_plain_members_are_clean(tmp_path):
     assert scan_bytes(tmp_path, archive(plain("a/b.txt"), plain("./c.txt"))).verdict is CLEAN
+
+
+def test_storages_of_torch_are_clean(tmp_path):
+    data = archive(plain("pickle", pickle.dumps({}, 2)), plain("storages", STORED + FLOATS + bytes(8) + b"\x80\x02]."))
+    assert scan_bytes(tmp_path, data).verdict is CLEAN
 
 
 def test_damage_is_undecided(tmp_path):

@@ -7,9 +7,9 @@ was executed before it broke.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from panmodel import dtypes
 from panmodel.errors import PanmodelError, TruncatedError, UnsafeError
 from panmodel.io.source import MemorySource, Source
 from panmodel.limits import DEFAULT
@@ -161,53 +161,58 @@ def recognises(subject: Subject) -> bool:
 
 def scan(subject: Subject) -> None:
     """Run every pickle of the file, one behind the other, and what lies embedded in the rest."""
-    data, first = _first(subject.source)
+    data, first = _first(subject)
     _judge(subject, first)
     if first.error is not None:
         _complain(subject, first.error)
         _search(subject, data, first.end)
         return
     is_torch = first.value == _TORCH_MAGIC
-    count, end = 1, first.end
-    for stream in _following(data, end, subject.source.name):
-        needed = is_torch and count < _TORCH_PICKLES
-        if stream.error is not None and not stream.acts() and not needed:
+    count, end = 1, first.end + _raw_behind(subject, data, first)
+    while end < len(data) and count < _STREAMS and not (is_torch and count == _TORCH_PICKLES):
+        stream = _run(data, end, subject.source.name)
+        if stream.error is not None and not stream.acts() and not is_torch:
             break
         _judge(subject, stream)
         if stream.error is not None:
             _complain(subject, stream.error)
             break
-        count, end = count + 1, stream.end
+        count, end = count + 1, stream.end + _raw_behind(subject, data, stream)
+    if is_torch and count == _TORCH_PICKLES:
+        return  # storages follow, which nothing unpickles
     _search(subject, data, end)
-    accounted = subject.raw_between or (is_torch and count >= _TORCH_PICKLES)
-    if not accounted and (subject.source.size > len(data) or data[end:].strip(b"\0\n\r ")):
+    if subject.source.size > len(data) or data[end:].strip(b"\0\n\r "):
         subject.report(TRAILING, f"{subject.source.size - end} bytes follow the pickle", offset=end)
-    if is_torch and count < _TORCH_PICKLES:
+    if is_torch:
         subject.report(UNREADABLE, f"a file of torch.save has {_TORCH_PICKLES} pickles, this one {count}")
 
 
-def _first(source: Source) -> tuple[bytes, _Stream]:
+def _raw_behind(subject: Subject, data: bytes, stream: _Stream) -> int:
+    """How many raw bytes stand behind a pickle in torch's oldest files, whose pickles say what follows each."""
+    value = stream.value
+    if not subject.raw_between or not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Global):
+        return 0
+    at, kind = stream.end, dtypes.BY_TORCH_STORAGE.get(value[2].name)
+    if kind is not None:
+        return 8 + int.from_bytes(data[at : at + 8], "little") * kind.itemsize
+    if value[2].name.endswith("Tensor"):
+        return 16 + int.from_bytes(data[at : at + 4], "little") * 16
+    return 0
+
+
+def _first(subject: Subject) -> tuple[bytes, _Stream]:
     """The first pickle, and the bytes it was read from: as few of a large file as it takes."""
-    window = _FIRST_WINDOW
+    source, window = subject.source, DEFAULT.pickle_bytes if subject.raw_between else _FIRST_WINDOW
     while True:
         data = _loaded(source, window)
-        stream = _run(data, 0, source.name)
+        stream = last = _run(data, 0, source.name)
+        for _ in range(_TORCH_PICKLES - 1 if stream.value == _TORCH_MAGIC else 0):
+            if last.error is None:
+                last = _run(data, last.end, source.name)
         more = len(data) < source.size and window < DEFAULT.pickle_bytes
-        if not (more and isinstance(stream.error, TruncatedError)):
-            break
+        if not (more and isinstance(last.error, TruncatedError)):
+            return data, stream
         window = min(window * 8, DEFAULT.pickle_bytes)
-    if stream.value == _TORCH_MAGIC and len(data) < source.size:
-        data = _loaded(source, DEFAULT.pickle_bytes)  # the state dict is the fourth pickle, and may be large
-    return data, stream
-
-
-def _following(data: bytes, begin: int, where: str) -> Iterator[_Stream]:
-    for _ in range(_STREAMS):
-        if begin >= len(data):
-            return
-        stream = _run(data, begin, where)
-        yield stream
-        begin = stream.end
 
 
 def _search(subject: Subject, data: bytes, begin: int) -> None:
