@@ -11,6 +11,7 @@ from panmodel.errors import CorruptError, MissingFileError, UnsupportedError
 from panmodel.formats import detect, keras_archive
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
+from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, save
 
@@ -108,3 +109,22 @@ def test_other_archives_are_not_taken(tmp_path):
 def test_damaged_archives_are_read_rightly_or_refused(tmp_path):
     path = archive(tmp_path)
     assert_survives(lambda path: contents_of(pm.read(path)), path, cuts=100)
+
+
+def test_an_archive_comes_back_as_it_was(tmp_path):
+    model = pm.read(archive(tmp_path))
+    with Sink(tmp_path / "again.keras") as sink:
+        keras_archive.write(model, sink)
+    again = pm.read(tmp_path / "again.keras")
+    assert contents_of(again) == contents_of(model)
+    assert again.structure.to_json() == model.structure.to_json()
+    assert again.metadata == model.metadata
+    with zipfile.ZipFile(tmp_path / "again.keras") as file:
+        assert file.testzip() is None
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in file.infolist())
+
+
+def test_weights_without_a_configuration_are_refused(tmp_path):
+    with pytest.raises(UnsupportedError, match="configuration"):
+        keras_archive.write(Model("any", tensors={}), Sink(tmp_path / "a.keras"))
+    assert not list(tmp_path.iterdir())

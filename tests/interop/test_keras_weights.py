@@ -58,6 +58,10 @@ for name in sys.argv[1:]:
         assert all(np.array_equal(v, values[f"o{n}"]) for n, v in enumerate(held)) and len(held) > 1, name
     assert all(np.array_equal(v, values[f"w{n}"]) for n, v in enumerate(model.get_weights())), name
 """
+LOAD_ARCHIVE = """
+model, values = keras.models.load_model(sys.argv[1]), np.load("values.npz")
+assert all(np.array_equal(v, values[f"w{n}"]) for n, v in enumerate(model.get_weights()))
+"""
 
 
 def keras(code, folder, *arguments):
@@ -112,7 +116,9 @@ def test_what_is_written_loads_in_keras(saved):
         written.append(target)
     pm.convert(saved / "whole.h5", saved / "between.safetensors", force=True)
     pm.convert(saved / "between.safetensors", saved / "d.h5", force=True)
+    pm.convert(saved / "whole.keras", saved / "again.keras", force=True)
     keras(LOAD, saved, *written, "d.h5")
+    keras(LOAD_ARCHIVE, saved, "again.keras")
 
 
 def test_what_has_no_arrangement_loads_in_keras_in_order(saved):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource
 from panmodel.wire.zip import Archive
-from panmodel.wire.zip_writer import ArchiveWriter
+from panmodel.wire.zip_writer import ArchiveWriter, MemberFile
 
 
 def everything(archive: Archive) -> dict[str, bytes]:
@@ -86,3 +86,43 @@ def test_a_writer_that_gets_other_than_the_announced_bytes_says_so(tmp_path: Pat
     with pytest.raises(ValueError, match="3 bytes came, 4 were announced"), Sink(tmp_path / "a.zip") as sink:
         ArchiveWriter(sink.open()).add("a", [b"abc"], 4)
     assert list(tmp_path.iterdir()) == []
+
+
+@given(pieces=st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=4), data=st.data())
+def test_a_member_of_unknown_size_whose_head_is_written_last(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], data: st.DataObject
+) -> None:
+    head = data.draw(st.binary(max_size=len(pieces[0])))
+
+    def write(member: MemberFile) -> None:
+        member.write_all(pieces)
+        member.align(8)
+        member.overwrite(0, head)
+
+    path = tmp_path_factory.mktemp("zip") / "a.zip"
+    with Sink(path) as sink:
+        writer = ArchiveWriter(sink.open())
+        writer.add("before", [b"x"], 1)
+        writer.add_file("é/b", write)
+        writer.add_file("nothing", lambda member: None)
+        writer.close()
+    whole = b"".join(pieces)
+    right = head + whole[len(head) :] + bytes(-len(whole) % 8)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.read("é/b") == right
+    ours = Archive(FileSource(path))
+    assert all(member.offset % 64 == 0 for member in ours.members.values())
+    assert everything(ours) == {"before": b"x", "é/b": right, "nothing": b""}
+
+
+def test_only_the_head_of_a_member_is_replaced(tmp_path: Path) -> None:
+    def write(member: MemberFile) -> None:
+        member.write(b"head")
+        member.write(b"rest")
+        member.overwrite(2, b"abc")
+
+    sink = Sink(tmp_path / "a.zip")
+    with pytest.raises(ValueError, match="written first"):
+        ArchiveWriter(sink.open()).add_file("a", write)
+    sink.discard()

@@ -6,13 +6,18 @@ Source: keras/src/saving/saving_lib.py (3.15), https://keras.io/guides/serializa
 from __future__ import annotations
 
 from panmodel.errors import CorruptError, MissingFileError, PanmodelError, UnsupportedError
+from panmodel.io.sink import Sink
 from panmodel.io.source import Location, MemorySource, PartSource, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
 from panmodel.model.keras.opening import model_of
+from panmodel.model.keras.placing import file_of
+from panmodel.model.keras.structure import LayerGroups
 from panmodel.model.model import Model
 from panmodel.wire.hdf5 import read_file
+from panmodel.wire.hdf5.writing import check, save
 from panmodel.wire.zip import Archive, first_name, is_zip
+from panmodel.wire.zip_writer import ArchiveWriter
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _DOCUMENTS = (_METADATA, _CONFIG)
@@ -53,6 +58,26 @@ def read(location: Location) -> Model:
     return model
 
 
+def write(model: Model, sink: Sink) -> None:
+    """Write a model that came from such an archive: its configuration as it was, and the weights.
+
+    Raises:
+        UnsupportedError: The model has no configuration of Keras 3, or a tensor that HDF5 has no type for.
+    """
+    structure = model.structure
+    if not isinstance(structure, LayerGroups) or not all(name in structure.documents for name in _DOCUMENTS):
+        hint = "write a weights file (.h5), and load it into the model in Keras"
+        raise UnsupportedError("a .keras archive needs the configuration of a Keras 3 model", hint=hint)
+    root = file_of(model.tensors, structure)
+    check(root)
+    writer = ArchiveWriter(sink.open())
+    for name in _DOCUMENTS:
+        text = structure.documents[name].encode("utf-8", "surrogatepass")
+        writer.add(name, [text], len(text))
+    writer.add_file(_WEIGHTS, lambda member: save(root, member))
+    writer.close()
+
+
 def _text(archive: Archive, name: str, where: str) -> str:
     data = archive.read(name, limit=DEFAULT.text_bytes)
     try:
@@ -77,10 +102,12 @@ def _weights(archive: Archive, where: str) -> Source:
 
 FORMAT = Format(
     name="keras_archive",
-    summary="Keras 3 model archives (.keras), of which the weights are read",
+    summary="Keras 3 model archives (.keras): weights, and the configuration as it came",
     extensions=(".keras",),
     spec="https://keras.io/guides/serialization_and_saving/",
     holds=Holds.WEIGHTS | Holds.TRAINING | Holds.METADATA,
     sniff=sniff,
     read=read,
+    write=write,
+    structures=frozenset({"keras"}),
 )

@@ -15,11 +15,12 @@ from panmodel.model.keras.structure import LayerGroups
 from panmodel.model.model import Model
 from panmodel.wire.hdf5 import is_hdf5, read_file
 from panmodel.wire.hdf5.writing import save
+from panmodel.wire.zip import is_zip
 
 
 def sniff(location: Location) -> bool:
-    """Whether it is an HDF5 file."""
-    return location.is_file and is_hdf5(location.open())
+    """Whether it is an HDF5 file; one that is stored in an archive may lie where a file's own would."""
+    return location.is_file and not is_zip(location.head(4)) and is_hdf5(location.open())
 
 
 def read(location: Location) -> Model:

@@ -6,17 +6,19 @@ Source: PKWARE APPNOTE.TXT 6.3.10, https://pkware.cachefly.net/webdocs/casestudi
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from panmodel.io.sink import StagedFile
 from panmodel.wire import zip_directory as layout
 
 _FLAGS = 0x0808  # UTF-8 names, sizes and CRC-32 in a descriptor behind the content
+_UTF8 = 0x0800
 _VERSION, _VERSION64 = 20, 45
 _DATE = 0x0021  # 1 January 1980, the first day there is: equal input gives equal files
 _PADDING = b"FB"  # the extra field by which torch aligns
 _PAD = b"Z"
+_LONG_SIZES = struct.Struct("<HHQQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,62 @@ class _Written:
     crc: int
     size: int
     header: int
+    flags: int = _FLAGS
+
+
+class MemberFile:
+    """A member being written, as a file of its own. Of its content the first piece can be replaced.
+
+    Args:
+        staged: The archive, at the beginning of the content.
+    """
+
+    def __init__(self, staged: StagedFile) -> None:
+        self._staged, self._begin = staged, staged.position
+        self._head: bytearray | None = None
+        self._crc = 0
+        self.final = staged.final
+
+    @property
+    def position(self) -> int:
+        """Bytes written so far."""
+        return self._staged.position - self._begin
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append bytes; returns their number."""
+        from isal.isal_zlib import crc32
+
+        if self._head is None:
+            self._head = bytearray(data)
+        else:
+            self._crc = crc32(data, self._crc)
+        return self._staged.write(data)
+
+    def write_all(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:
+        """Append each piece in turn; returns the number of bytes."""
+        return sum(self.write(piece) for piece in pieces)
+
+    def align(self, multiple: int) -> None:
+        """Append zero bytes up to the next multiple, counted from the beginning of the member."""
+        self.write(bytes(-self.position % multiple))
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Replace bytes of the first piece.
+
+        Raises:
+            ValueError: They are not all in it.
+        """
+        if self._head is None or offset + len(data) > len(self._head):
+            raise ValueError("only what was written first can be replaced")
+        self._head[offset : offset + len(data)] = data
+        self._staged.overwrite(self._begin + offset, data)
+
+    def crc(self) -> int:
+        """The CRC-32 of all content."""
+        from isal.isal_zlib import crc32, crc32_combine
+
+        head = self._head or b""
+        return int(crc32_combine(crc32(head), self._crc, self.position - len(head)))
 
 
 class ArchiveWriter:
@@ -63,6 +121,32 @@ class ArchiveWriter:
         sizes = "<4sIQQ" if nbytes >= layout.FULL32 else "<4sIII"
         self._staged.write(struct.pack(sizes, layout.DESCRIPTOR, crc, nbytes, nbytes))
         self._written.append(_Written(raw, crc, nbytes, header))
+
+    def add_file(self, name: str, write: Callable[[MemberFile], None]) -> None:
+        """Write one member whose size is not known before, by what writes files.
+
+        Args:
+            name: Its name, `/` between folders.
+            write: Writes the content.
+        """
+        raw, header = name.encode(), self._staged.position
+        # the extra field has room for long sizes; the content begins behind padding
+        unpadded = header + layout.LOCAL_HEADER.size + len(raw) + _LONG_SIZES.size + 4
+        padding = -unpadded % self._alignment
+        room = layout.LOCAL_HEADER.size + len(raw) + _LONG_SIZES.size + 4 + padding
+        self._staged.write(bytes(room))
+        member = MemberFile(self._staged)
+        write(member)
+        size, crc = member.position, member.crc()
+        wide = size >= layout.FULL32
+        short = layout.FULL32 if wide else size
+        extra = _LONG_SIZES.pack(layout.ZIP64_EXTRA, 16, size, size) if wide else b""
+        left = room - layout.LOCAL_HEADER.size - len(raw) - len(extra) - 4
+        extra += _PADDING + struct.pack("<H", left) + _PAD * left
+        version = _VERSION64 if wide else _VERSION
+        fields = (version, _UTF8, layout.STORED, 0, _DATE, crc, short, short, len(raw), len(extra))
+        self._staged.overwrite(header, layout.LOCAL_HEADER.pack(layout.LOCAL, *fields) + raw + extra)
+        self._written.append(_Written(raw, crc, size, header, _UTF8))
 
     def close(self) -> None:
         """Write the directory. Nothing can be added after it."""
@@ -108,5 +192,17 @@ def _central_entry(member: _Written) -> bytes:
         wide, header = wide + struct.pack("<Q", header), layout.FULL32
     extra = struct.pack("<HH", layout.ZIP64_EXTRA, len(wide)) + wide if wide else b""
     version = _VERSION64 if wide else _VERSION
-    fields = (version, version, _FLAGS, layout.STORED, 0, _DATE, member.crc, size, size, len(member.name), len(extra))
+    fields = (
+        version,
+        version,
+        member.flags,
+        layout.STORED,
+        0,
+        _DATE,
+        member.crc,
+        size,
+        size,
+        len(member.name),
+        len(extra),
+    )
     return layout.CENTRAL_HEADER.pack(layout.CENTRAL, *fields, 0, 0, 0, 0, header) + member.name + extra

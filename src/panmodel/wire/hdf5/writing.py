@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from panmodel.dtypes import STRING
 from panmodel.errors import PanmodelError, UnsupportedError
-from panmodel.io.sink import StagedFile
 from panmodel.limits import DEFAULT
 from panmodel.wire.hdf5.writing_datatypes import (
     DTYPE_ATTRIBUTE,
@@ -31,7 +30,7 @@ from panmodel.wire.hdf5.writing_datatypes import (
     text_bytes,
     widened,
 )
-from panmodel.wire.writable import Writable
+from panmodel.wire.writable import Output, Writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +84,7 @@ def is_link_name(name: str) -> bool:
     return name not in ("", ".") and "/" not in name and "\0" not in name and _is_text(name)
 
 
-def save(root: NewGroup, file: StagedFile) -> None:
+def save(root: NewGroup, file: Output) -> None:
     """Write a whole file.
 
     Args:
@@ -163,7 +162,7 @@ def _walk(root: NewGroup) -> Iterator[tuple[tuple[str, ...], NewGroup | NewDatas
             pending.extend(((*path, name), member) for name, member in reversed(item.members.items()))
 
 
-def _write_data(tensor: Storable, file: StagedFile) -> _Stored:
+def _write_data(tensor: Storable, file: Output) -> _Stored:
     """Write a dataset's elements."""
     if tensor.dtype is STRING:
         return _write_strings(tensor, file)
@@ -182,7 +181,7 @@ def _write_data(tensor: Storable, file: StagedFile) -> _Stored:
     return _Stored(kind, struct.pack("<QQ", address, size))
 
 
-def _write_strings(tensor: Storable, file: StagedFile) -> _Stored:
+def _write_strings(tensor: Storable, file: Output) -> _Stored:
     """Write strings into heaps, then the references to them."""
     items = tensor.numpy().reshape(-1).tolist()
     kind = string_datatype(items)
@@ -206,7 +205,7 @@ class _Stored(NamedTuple):
 class _Heap:
     """Strings of any length, in collections that are written one after the other; nothing else goes in between."""
 
-    def __init__(self, file: StagedFile) -> None:
+    def __init__(self, file: Output) -> None:
         self._file = file
         file.align(8)
         self._start, self._objects, self._size = file.position, list[bytes](), 16
@@ -244,7 +243,7 @@ class _MetadataWriter:
 
     def __init__(
         self,
-        file: StagedFile,
+        file: Output,
         stored: Mapping[NewDataset, _Stored],
         links: Mapping[NewGroup | NewDataset, int],
     ) -> None:
