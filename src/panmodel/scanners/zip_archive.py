@@ -6,8 +6,6 @@ Source: PKWARE APPNOTE.TXT 6.3.10; torch/serialization.py; torch/export/pt2_arch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-
 from panmodel.errors import LimitError, PanmodelError, UnsafeError, UnsupportedError
 from panmodel.io.source import MemorySource, PartSource, Source
 from panmodel.model.finding import Level, Rule
@@ -65,9 +63,9 @@ def scan(subject: Subject) -> None:
     except PanmodelError as error:
         _salvage(subject, error)
         return
-    names = list(archive.members)
+    names = frozenset(archive.members)
     script = is_torchscript(names)
-    for name in names:
+    for name in archive.members:
         if not name.endswith("/") and not _is_storage(name, names):
             _look_at(subject, archive, name, script=script)
     if script:
@@ -105,13 +103,13 @@ def _may_be_code(content: Source) -> bool:
     return head[:2] == b"PK" or head == b"\x7fELF" or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04"))
 
 
-def _is_storage(name: str, names: Iterable[str]) -> bool:
+def _is_storage(name: str, names: frozenset[str]) -> bool:
     """Whether a member holds a storage, by its place beside a data.pkl; no loader takes it for anything else."""
     for match in (_TORCH_RAW, _OLD_RAW):
         root, slash, rest = name.partition("/")
         if slash and match.fullmatch(rest):
             beside = ("data.pkl", "constants.pkl", "model.json", "byteorder")
-            return any(f"{root}/{each}" in set(names) for each in beside)
+            return any(f"{root}/{each}" in names for each in beside)
     return False
 
 

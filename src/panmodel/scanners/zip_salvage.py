@@ -9,6 +9,7 @@ Source: PKWARE APPNOTE.TXT 6.3.10
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -74,9 +75,10 @@ class Salvage:
     def contradictions(self) -> list[str]:
         """What two readers would see differently."""
         found: list[str] = []
-        names = [glimpse.name for glimpse in self.central]
+        names = Counter(glimpse.name for glimpse in self.central)
         found += [
-            f"two members have the name {_shown(name)}" for name in sorted({n for n in names if names.count(n) > 1})
+            f"two members have the name {_shown(name)}"
+            for name in sorted(name for name, count in names.items() if count > 1)
         ]
         first = min(self.locals, default=0)
         for glimpse in self.central:
