@@ -6,6 +6,7 @@ Source: PKWARE APPNOTE.TXT 6.3.10; torch/serialization.py; torch/export/pt2_arch
 from __future__ import annotations
 
 import re
+
 from panmodel.errors import LimitError, PanmodelError, UnsafeError, UnsupportedError
 from panmodel.io.source import MemorySource, PartSource, Source
 from panmodel.model.finding import Level, Rule
