@@ -8,7 +8,7 @@ from tests.damage import assert_survives, contents_of
 
 import panmodel as pm
 from panmodel.errors import CorruptError, MissingFileError, UnsupportedError
-from panmodel.formats import detect, keras_archive
+from panmodel.formats import detect, keras_archive, keras_hdf5
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
@@ -122,6 +122,15 @@ def test_an_archive_comes_back_as_it_was(tmp_path):
     with zipfile.ZipFile(tmp_path / "again.keras") as file:
         assert file.testzip() is None
         assert all(info.compress_type == zipfile.ZIP_STORED for info in file.infolist())
+
+
+def test_a_weights_file_keeps_the_configuration(tmp_path):
+    model = pm.read(archive(tmp_path))
+    with Sink(tmp_path / "a.weights.h5") as sink:
+        keras_hdf5.write(model, sink)
+    again = pm.read(tmp_path / "a.weights.h5")
+    assert again.structure.to_json() == model.structure.to_json()
+    assert again.training.slots.keys() == model.training.slots.keys()
 
 
 def test_weights_without_a_configuration_are_refused(tmp_path):

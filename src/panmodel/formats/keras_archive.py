@@ -5,6 +5,8 @@ Source: keras/src/saving/saving_lib.py (3.15), https://keras.io/guides/serializa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from panmodel.errors import CorruptError, MissingFileError, PanmodelError, UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location, MemorySource, PartSource, Source
@@ -68,7 +70,7 @@ def write(model: Model, sink: Sink) -> None:
     if not isinstance(structure, LayerGroups) or not all(name in structure.documents for name in _DOCUMENTS):
         hint = "write a weights file (.h5), and load it into the model in Keras"
         raise UnsupportedError("a .keras archive needs the configuration of a Keras 3 model", hint=hint)
-    root = file_of(model.tensors, structure)
+    root = file_of(model.tensors, replace(structure, documents={}))
     check(root)
     writer = ArchiveWriter(sink.open())
     for name in _DOCUMENTS:

@@ -9,7 +9,7 @@ from typing import Any
 from panmodel.errors import UnsupportedError
 from panmodel.limits import DEFAULT
 from panmodel.model.keras.names import names_of, relative
-from panmodel.model.keras.reading import LAYER_NAMES, NAMES, WEIGHT_NAMES
+from panmodel.model.keras.reading import DOCUMENT, LAYER_NAMES, NAMES, WEIGHT_NAMES
 from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, join
 from panmodel.model.tensor import Tensor
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name
@@ -49,6 +49,8 @@ def file_of(tensors: Mapping[str, Tensor], structure: LayerGroups) -> NewGroup:
         paths[place] = key
     for path, record in structure.groups.items():
         groups[path].attributes.update(_attributes(record))
+    for name, text in structure.documents.items():
+        root.attributes[DOCUMENT + name] = _encoded(text)
     _say_names(root, structure, paths)
     return root
 

@@ -27,6 +27,8 @@ from panmodel.wire.hdf5.writing_datatypes import DTYPE_ATTRIBUTE
 LAYER_NAMES, WEIGHT_NAMES = "layer_names", "weight_names"
 #: The root's attribute in files of panmodel: path of a dataset → name of the tensor, where the path does not tell.
 NAMES = "panmodel.names"
+#: What the root's attributes begin with in files of panmodel that hold the texts of an archive (config.json).
+DOCUMENT = "panmodel.document."
 _MODEL_WEIGHTS = "model_weights"
 _VARIABLE = re.compile(r"(.+/)?vars/\d+")
 _MOST_VALUES = 4096  # of an array in an attribute
@@ -176,7 +178,9 @@ def _attributes(path: str, group: Group, structure: LayerGroups) -> Iterator[str
             value = _plain(group.attributes[name])
         except UnsupportedError:
             value = None
-        if value is None:
+        if not path and name.startswith(DOCUMENT) and isinstance(value, str):
+            structure.documents[name.removeprefix(DOCUMENT)] = value
+        elif value is None:
             yield join(path, name)
         else:
             record.attributes[name] = value
