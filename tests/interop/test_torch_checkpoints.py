@@ -201,6 +201,12 @@ def test_shards_are_those_of_hugging_face(tmp_path: Path) -> None:
     assert content(pm.read(tmp_path / "pytorch_model.bin.index.json")) == content(pm.read(path))
 
 
+def test_views_are_written_each_by_itself_and_this_is_said(tmp_path: Path) -> None:
+    report = pm.convert(saved(tmp_path / "a.pt", MADE["views"]()), tmp_path / "b.pt")
+    assert [(notice.kind, len(notice.names)) for notice in report.notices] == [("structure-lost", 5)]
+    assert not pm.convert(saved(tmp_path / "c.pt", MADE["tied"]()), tmp_path / "d.pt").notices
+
+
 def test_a_module_learns_on_from_what_is_written(tmp_path: Path) -> None:
     pm.convert(saved(tmp_path / "a.pt", checkpoint()), tmp_path / "b.safetensors")
     pm.convert(tmp_path / "b.safetensors", tmp_path / "c.pt")

@@ -181,6 +181,7 @@ def write(model: Model, sink: Sink) -> None:
         torch_writing.save(torch_writing.state_dict(program.state), sink.open())
         stage_source(program, sink, PurePath(sink.target).stem)
         return
+    _say_views(model)
     modules = model.metadata.get("modules", {})
     structure = model.structure if isinstance(model.structure, Nested) else None
     if sink.shard_size is not None:
@@ -190,6 +191,17 @@ def write(model: Model, sink: Sink) -> None:
     else:
         torch_writing.check(model.tensors, where)
         torch_writing.save(torch_writing.state_dict(model.tensors, modules), sink.open())
+
+
+def _say_views(model: Model) -> None:
+    """Say which tensors shared memory in the file they come from, and are written each by itself."""
+    apart: list[str] = []
+    for names in model.metadata.get("shared_storages", ()):
+        there = [name for name in names if name in model.tensors]
+        if len({id(model.tensors[name]) for name in there}) > 1:
+            apart += there
+    if apart:
+        model.notices.append(StructureLost("views of one storage are written each by itself", tuple(apart)))
 
 
 def _write_shards(model: Model, sink: Sink, structure: Nested | None) -> None:
