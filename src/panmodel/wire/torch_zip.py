@@ -34,18 +34,16 @@ def load_zip(unpickling: Unpickling) -> Loaded:
     root = find_root(archive.members)
     if root is None:
         raise CorruptError("the archive has no data.pkl", where=source.name)
-    order = _record(archive, f"{root}/byteorder") or "little"
-    if order not in ("little", "big"):
-        raise CorruptError(f"byteorder is {order[:20]!r}, neither little nor big", where=source.name)
+    big_endian = is_big_endian(archive, root)
     where = f"{source.name}, {root}/data.pkl"
     data = archive.read(f"{root}/data.pkl", limit=limits.pickle_bytes)
-    value = unpickling.run_whole(data, where, _Storages(archive, root, where, order == "big").storage)
+    value = unpickling.run_whole(data, where, ZipStorages(archive, f"{root}/data", where, big_endian).storage)
     return unpickling.finished(
         "zip",
         value,
-        big_endian=order == "big",
-        version=_record(archive, f"{root}/version") or _record(archive, f"{root}/.data/version"),
-        serialization_id=_record(archive, f"{root}/.data/serialization_id"),
+        big_endian=big_endian,
+        version=member_text(archive, f"{root}/version") or member_text(archive, f"{root}/.data/version"),
+        serialization_id=member_text(archive, f"{root}/.data/serialization_id"),
         archive=archive,
         root=root,
     )
@@ -57,16 +55,36 @@ def find_root(names: Iterable[str]) -> str | None:
     return min(roots, key=lambda root: (root.count("/"), root), default=None)
 
 
-def _record(archive: Archive, name: str) -> str:
+def is_big_endian(archive: Archive, root: str) -> bool:
+    """Whether the storages of an archive are big-endian: `<root>/byteorder`.
+
+    Raises:
+        CorruptError: They are neither that nor little-endian.
+    """
+    order = member_text(archive, f"{root}/byteorder") or "little"
+    if order not in ("little", "big"):
+        raise CorruptError(f"byteorder is {order[:20]!r}, neither little nor big", where=archive.source.name)
+    return order == "big"
+
+
+def member_text(archive: Archive, name: str) -> str:
+    """The text of a short member (the version, the byte order); "" if there is none."""
     return archive.read(name, limit=_SMALL).decode("ascii", "replace").strip() if name in archive.members else ""
 
 
 @dataclass
-class _Storages:
-    """The storages that a pickle names by persistent ids."""
+class ZipStorages:
+    """The storages that a pickle names by persistent ids.
+
+    Args:
+        archive: The archive that they are members of.
+        folder: The folder in it whose files they are.
+        where: The pickle, for messages.
+        big_endian: Their elements are big-endian.
+    """
 
     archive: Archive
-    root: str
+    folder: str
     where: str
     big_endian: bool
     made: dict[object, StorageRecord] = field(default_factory=dict)
@@ -75,7 +93,7 @@ class _Storages:
     def storage(self, identity: object) -> StorageRecord:
         """The storage of a persistent id ("storage", type, key, location, numel)."""
         found = storage_identity(identity, self.where)
-        name = f"{self.root}/data/{found.key}"
+        name = f"{self.folder}/{found.key}"
         if name not in self.archive.members:
             raise CorruptError(f"storage {found.key[:80]!r} is not in the archive", where=self.where)
         nbytes = self.archive.members[name].size

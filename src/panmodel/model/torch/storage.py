@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,22 @@ def from_record(name: str, record: TensorRecord, *, limits: Limits = DEFAULT) ->
         message = f"tensor {name!r} repeats the {record.storage.nbytes} bytes of its storage up to {tensor.nbytes}"
         raise LimitError(message, where=content.name)
     return tensor
+
+
+def tied_tensors(records: Mapping[str, TensorRecord], *, limits: Limits = DEFAULT) -> dict[str, Tensor]:
+    """The lazy tensors of views. Two names of one view, which torch ties, get one and the same.
+
+    Args:
+        records: Name → view.
+        limits: Caps on what a view with repeated elements may expand to.
+    """
+    made: dict[object, Tensor] = {}
+    result: dict[str, Tensor] = {}
+    for name, record in records.items():
+        if record.identity not in made:
+            made[record.identity] = from_record(name, record, limits=limits)
+        result[name] = made[record.identity]
+    return result
 
 
 def from_meta(name: str, record: MetaRecord) -> Tensor:
