@@ -48,6 +48,13 @@ def test_a_target_of_any_name_when_the_format_is_said(tmp_path):
     assert pm.read(tmp_path / "weights").tensors["w"].shape == (4,)
 
 
+def test_a_tensor_cannot_have_the_name_of_the_graph_of_objects(tmp_path):
+    odd = Model("test", tensors={"_CHECKPOINTABLE_OBJECT_GRAPH": ArrayTensor(np.ones(2))})
+    with pytest.raises(UnsupportedError, match="TensorFlow keeps the name _CHECKPOINTABLE_OBJECT_GRAPH"):
+        pm.write(odd, tmp_path / "b.ckpt")
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("name", ["a.ckpt-x", "ckpt-7", "a.ckpt-", "a.data-00000-of-00001"])
 def test_what_is_no_name_of_a_checkpoint(name):
     with pytest.raises(UsageError, match="--to"):

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.damage import assert_survives
 
-from panmodel.errors import CorruptError, LimitError, MissingFileError, OutputExistsError, UnsafeError
+from panmodel.errors import (
+    CorruptError,
+    LimitError,
+    MissingFileError,
+    OutputExistsError,
+    UnsafeError,
+    UnsupportedError,
+)
 from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import FileSource, Location
 from panmodel.limits import Limits
@@ -244,3 +251,9 @@ def test_nothing_is_lost_when_the_writer_fails(tmp_path: Path) -> None:
 def test_damage_to_an_index_ends_in_own_errors(tmp_path: Path) -> None:
     path = written(tmp_path, zeros(first=1, second=1, third=1), 1)
     assert_survives(lambda copy: list(shards.read_index(Location(copy)).collect(names_in)), path)
+
+
+def test_a_name_that_is_no_text_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=r"'\\ud800' is no Unicode text"):
+        written(tmp_path, {"a": zeros(a=1)["a"], "\ud800": zeros(a=1)["a"]}, 1)
+    assert list(tmp_path.iterdir()) == []

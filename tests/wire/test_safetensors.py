@@ -14,7 +14,7 @@ from panmodel import dtypes
 from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource, MemorySource
-from panmodel.limits import Limits
+from panmodel.limits import DEFAULT, Limits
 from panmodel.model.tensor import ArrayTensor, StoredTensor, Tensor
 from panmodel.wire.safetensors import Header, looks_like, read_header, save
 
@@ -146,6 +146,7 @@ def test_what_the_format_lacks_is_refused_before_anything_is_written(tmp_path: P
         ("odd", halves, "ends within a byte"),
         ("__metadata__", ArrayTensor(np.zeros(1)), "for itself"),
         ("\ud800", ArrayTensor(np.zeros(1)), "no Unicode text"),
+        ("a" * (DEFAULT.name_bytes + 1), ArrayTensor(np.zeros(1)), f"name of {DEFAULT.name_bytes + 1} characters"),
     ):
         with pytest.raises(UnsupportedError, match=complaint), Sink(tmp_path / "a.safetensors") as sink:
             save({name: unwritable}, sink.open(), {})

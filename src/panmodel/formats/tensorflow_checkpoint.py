@@ -9,17 +9,19 @@ Source: https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/uti
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
-from panmodel.errors import MissingFileError, PanmodelError
+from panmodel.errors import MissingFileError, PanmodelError, UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
+from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.bundle import read_bundle_tensors
 from panmodel.model.tensorflow.bundle_writing import write_bundle
 from panmodel.model.tensorflow.checkpoint_files import INDEX, STATE_FILE, find_checkpoint
 from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
-from panmodel.model.tensorflow.object_graph import ObjectGraph
+from panmodel.model.tensorflow.object_graph import GRAPH_KEY, ObjectGraph
 from panmodel.wire.tensor_bundle import CheckpointState, encode_checkpoint_state, shard_name
 
 
@@ -69,7 +71,12 @@ def write(model: Model, sink: Sink) -> None:
     """
     prefix = _prefix(sink.target.name)
     structure = model.structure
-    tensors = structure.stored(model.tensors) if isinstance(structure, ObjectGraph) else model.tensors
+    if isinstance(structure, ObjectGraph):
+        tensors: Mapping[str, Tensor] = structure.stored(model.tensors)
+    elif GRAPH_KEY in model.tensors:
+        raise UnsupportedError(f"TensorFlow keeps the name {GRAPH_KEY} for itself", where=str(sink.target))
+    else:
+        tensors = model.tensors
     write_bundle(tensors, prefix, sink)
     if not os.path.lexists(sink.target.with_name(STATE_FILE)):
         sink.open(STATE_FILE).write(encode_checkpoint_state(CheckpointState(prefix, (prefix,))))

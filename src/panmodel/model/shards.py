@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import TypeVar
 
-from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError
+from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError, UnsupportedError
 from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import FileSource, Location
 from panmodel.limits import DEFAULT, Limits
@@ -279,8 +279,10 @@ def write_shards(
 
     Raises:
         OutputExistsError: A file of an older set is there, and the sink is not to replace it.
+        UnsupportedError: A name that an index, which is text, cannot have; nothing is written.
     """
     assert sink.shard_size is not None
+    _require_text(tensors, str(sink.target))
     whole = PurePath(sink.target.name.removesuffix(INDEX))
     shards = plan_shards(tensors, sink.shard_size, ties_share=ties_share)
     names = [f"{whole.stem}-{number + 1:05}-of-{len(shards):05}{whole.suffix}" for number in range(len(shards))]
@@ -295,3 +297,12 @@ def write_shards(
         total += sum(tensor.nbytes for tensor in stored)
     index = {"metadata": {**(metadata or {}), "total_size": total}, "weight_map": weight_map}
     sink.open().write(json.dumps(index, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _require_text(names: Iterable[str], where: str) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            message = f"tensor name {name[:200]!r} is no Unicode text, which an index is"
+            raise UnsupportedError(message, where=where) from None

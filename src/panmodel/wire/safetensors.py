@@ -180,6 +180,9 @@ def check_writable(tensors: Mapping[str, Writable], where: str, metadata: Mappin
         if math.prod(tensor.shape) * tensor.dtype.bits % 8:
             message = f"tensor {name!r}: {tensor.dtype}{list(tensor.shape)} ends within a byte"
             raise UnsupportedError(message, where=where)
+        if len(name) > DEFAULT.name_bytes:
+            message = f"tensor {name[:80]!r}… has a name of {len(name)} characters, {DEFAULT.name_bytes} are read"
+            raise UnsupportedError(message, where=where)
     for text in (*tensors, *metadata, *metadata.values()):
         try:
             text.encode()

@@ -74,7 +74,7 @@ def require_writable(tensors: Mapping[str, Tensor], where: str) -> None:
     for name, tensor in tensors.items():
         array = array_of(tensor, name)
         if len(array.header) > LONGEST:
-            raise UnsupportedError(f"a tensor's name has {len(name)} characters", where=where)
+            raise UnsupportedError(f"tensor {name[:80]!r}… has a name of {len(name)} characters", where=where)
         padded = array.nbytes - len(array.header)
         if array.strings and padded > max(array.strings.content * _MOST_PADDING, _MOST_PADDED):
             message = f"tensor {name!r}: strings of one width, as numpy stores them, would take {padded} bytes"
