@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from panmodel.io import replacement
+from panmodel.io import locking, replacement
+from panmodel.io.locking import locked_folder
 from panmodel.io.replacement import recover, replace_files
 
 OLD = {"model.index": b"old", "model.data": b"old", "model.extra": b"old"}
@@ -68,7 +69,7 @@ def test_whenever_the_process_dies_there_is_the_old_set_or_the_new_one(tmp_path,
         if "model.index" in left and left["model.index"] == b"new":
             assert left == NEW
         else:
-            assert left == {**left, **old}  # a new file without a predecessor may be there already
+            assert left == old
         assert not [name for name in os.listdir(folder) if name.endswith("aside")]
 
 
@@ -78,16 +79,46 @@ def test_a_failure_brings_the_old_files_back(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         replace_files(moves, tmp_path / "a" / "model.index", [tmp_path / "a" / "model.extra"])
     assert models(tmp_path / "a") == OLD
+    assert not [name for name in os.listdir(tmp_path / "a") if name.endswith("aside")]
 
 
-def test_what_a_running_process_does_is_left_alone(tmp_path, monkeypatch):
-    aside = tmp_path / f".model.index.{os.getpid()}-00000000.main.aside"
+def test_what_a_process_at_work_does_is_waited_for(tmp_path):
+    aside = tmp_path / ".model.index.1-00000000.main.aside"
     aside.write_bytes(b"old")
-    assert recover(tmp_path) is False
+    with locked_folder(tmp_path), pytest.raises(TimeoutError, match="another process"):
+        recover(tmp_path, patience=0.05)
     assert aside.exists()
-    monkeypatch.setattr(replacement, "is_running", lambda pid: False)
     assert recover(tmp_path) is True
     assert models(tmp_path) == {"model.index": b"old"}
+    assert recover(tmp_path) is False
+
+
+def test_without_locks_the_number_of_the_process_tells(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "lock", lambda descriptor: False)
+    aside = tmp_path / f".model.index.{os.getpid()}-00000000.main.aside"
+    aside.write_bytes(b"old")
+    recover(tmp_path)
+    assert aside.exists()
+    monkeypatch.setattr(replacement, "is_running", lambda pid: False)
+    recover(tmp_path)
+    assert models(tmp_path) == {"model.index": b"old"}
+
+
+def test_what_has_no_mark_is_put_where_there_is_nothing(tmp_path):
+    """A disk that lost the order of the names: what could be the only copy is not removed."""
+    (tmp_path / ".a.1-00000000.aside").write_bytes(b"old")
+    (tmp_path / ".b.1-00000000.aside").write_bytes(b"old")
+    (tmp_path / "b").write_bytes(b"new")
+    recover(tmp_path)
+    assert models(tmp_path) == {"a": b"old", "b": b"new"}
+
+
+def test_a_file_that_somebody_else_put_there_stays(tmp_path):
+    (tmp_path / ".model.index.1-00000000.none.aside").touch()
+    (tmp_path / ".model.data.1-00000000.new.aside").write_text("1")
+    (tmp_path / "model.data").write_bytes(b"mine")
+    recover(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["model.data"]
 
 
 def test_other_files_are_none_of_its_business(tmp_path):

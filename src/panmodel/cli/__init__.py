@@ -1,7 +1,7 @@
 """The command `panmodel`: one file per subcommand, found by directory. Data on stdout, talk on stderr.
 
 Exit codes: 0 fine or same · 1 differs, or findings · 2 usage · 3 unreadable or corrupt · 4 unsupported · 5 refused as
-unsafe · 130 interrupted.
+unsafe · 130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP, with nothing left half-written either.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -41,9 +43,24 @@ def panmodel() -> None:
     """
 
 
+class _Ended(BaseException):
+    """A signal asks to end; this ends what is being written in good order."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as under nohup
+            signal.signal(number, _end)
     sys.exit(run(sys.argv[1:]))
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    raise _Ended(number)
 
 
 def run(arguments: list[str]) -> int:
@@ -63,6 +80,9 @@ def run(arguments: list[str]) -> int:
         return _say("interrupted; nothing was left half-written", INTERRUPTED)
     except KeyboardInterrupt:
         return _say("interrupted; nothing was left half-written", INTERRUPTED)
+    except _Ended as ended:
+        name = signal.Signals(ended.number).name
+        return _say(f"ended by {name}; nothing was left half-written", 128 + ended.number)
     except click.ClickException as error:
         error.show()
         return USAGE

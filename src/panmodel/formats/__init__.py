@@ -10,13 +10,24 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from panmodel.errors import MissingFileError, UnknownFormatError, UnknownNameError, UnsupportedError, UsageError
+from panmodel.errors import (
+    MissingFileError,
+    PanmodelError,
+    ReadError,
+    UnknownFormatError,
+    UnknownNameError,
+    UnsupportedError,
+    UsageError,
+)
 from panmodel.io.replacement import recover
-from panmodel.io.source import Location
+from panmodel.io.source import Location, watched
 from panmodel.model.format import Format
 from panmodel.model.model import Model
 
 PathLike = str | os.PathLike[str]
+
+#: How often a model is read that is replaced meanwhile, and the seconds to wait for a replacement under way.
+_ATTEMPTS, _PATIENCE = 8, 10.0
 
 
 @cache
@@ -44,6 +55,9 @@ def by_name(name: str) -> Format:
 def read(path: PathLike) -> Model:
     """Open a model file, whatever it is; weights stay on disk until they are asked for.
 
+    A model that a conversion replaces in this moment is read as it was before or as it is after: its files are opened
+    once more if one of them is another by then. What has been opened stays readable, whatever becomes of its name.
+
     Args:
         path: A file, a folder, or the prefix of a checkpoint; any one file of several will do.
 
@@ -52,24 +66,39 @@ def read(path: PathLike) -> Model:
         UnsafeError: Reading it would execute something or leave its folder.
     """
     location = Location(path)
-    try:
-        return _read(location)
-    except (MissingFileError, UnknownFormatError):
-        if not _recovered(location):
-            raise
-        return _read(location)
+    for _ in range(_ATTEMPTS):
+        began = _version(location.folder)
+        _put_right(location.folder)
+        try:
+            record = detect(location)
+            with watched() as opened:
+                model = _open(record, location)
+        except (PanmodelError, FileNotFoundError):
+            if not _put_right(location.folder) and _version(location.folder) == began:
+                raise
+            continue
+        if not opened.are_replaced():
+            return model
+    raise ReadError("is replaced again and again while it is read", where=str(location), hint="try again later")
 
 
-def _recovered(location: Location) -> bool:
-    """Whether what is missing stepped aside for a conversion that died in this very moment, and is back."""
+def _put_right(folder: Path) -> bool:
+    """Put right what a conversion that died left half done, or wait for one to end; whether there was any."""
     try:
-        return recover(location.path.parent)
+        return recover(folder, patience=_PATIENCE)
     except OSError:  # a folder that is not ours to write; what is missing is said as it is
         return False
 
 
-def _read(location: Location) -> Model:
-    record = detect(location)
+def _version(folder: Path) -> int:
+    """Changes whenever a name in the folder does."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _open(record: Format, location: Location) -> Model:
     if record.read is None:
         raise UnsupportedError(f"{record.name} files are written, not read", where=str(location))
     model = record.read(location)

@@ -1,126 +1,173 @@
 """Several files take the place of several others: after a crash at any moment there is the old set or the new one.
 
 No file system renames two files at once. So the old ones step aside under temporary names, the old main file first;
-the new ones take their places, the new main file last; then the old ones go. What a process that died in between left
-is put right by `recover`: without a main file in its place the old set comes back, with one the new set is whole.
+the new ones take their places, the new main file last; then the old ones go. Each of these steps is on the disk before
+the next one begins. What a process that died in between left is put right by `recover`: without a main file in its
+place the old set comes back and new files go, with one the new set is whole.
+
+All of this happens in a locked folder (`io.locking`): replacements come one after another, and what is half done while
+nobody holds the lock was left by a process that is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-#: `.NAME.PID-TAG.aside` for an old file; `.main.aside` for the main one, `.none.aside` where there was no main file.
-_ASIDE = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<tag>[0-9a-f]{8})\.(?P<role>main\.|none\.)?aside")
+from panmodel.io.locking import is_running, locked_folder
+
+#: `.NAME.PID-TAG.aside` for an old file, `.main.aside` for the main one. Where there was none: `.none.aside` for the
+#: main file; `.new.aside` for another, which holds the inode number of the file that is to come there.
+_ASIDE = re.compile(r"\.(?P<name>.+)\.(?P<tag>(?P<pid>\d+)-[0-9a-f]{8})\.(?P<role>main\.|none\.|new\.)?aside")
+_INODE_DIGITS = 20
+
+
+class _Aside(NamedTuple):
+    """A file that stepped aside, or the mark that there was none: where it is, and where it belongs."""
+
+    path: Path
+    role: str
+    final: Path
+
+    @property
+    def is_mark(self) -> bool:
+        """Whether it says which file is the main one."""
+        return self.role in ("main.", "none.")
 
 
 def replace_files(moves: Sequence[tuple[Path, Path]], main: Path, superseded: Iterable[Path] = ()) -> None:
     """Rename files into their places.
 
     Args:
-        moves: Complete files and their places, all in one folder.
-        main: The place of the file without which the others mean nothing.
+        moves: Complete files that are on the disk, and their places, all in one folder.
+        main: The place of the file without which the others mean nothing; it is among those.
         superseded: Files of an older set that have no successor and are to go.
 
     Raises:
         OSError: A rename failed; the old files are back in their places.
     """
+    folder = main.parent
     ordered = sorted(moves, key=lambda move: move[1] == main)
-    finals = {final for _, final in ordered}
-    old = [path for path in {*finals, *superseded} - {main} if _is_there(path)]
-    if main not in finals or not old:  # one rename is atomic by itself, and new files among no old ones harm nobody
-        for partial, final in ordered:
-            os.replace(partial, final)
-        return
+    with locked_folder(folder) as is_exclusive:
+        _put_right(folder, is_exclusive=is_exclusive)
+        gone = [path for path in superseded if os.path.lexists(path)]
+        if len(ordered) > 1 or gone:
+            _replace_set(ordered, gone)
+        elif ordered:  # one rename is atomic by itself
+            os.replace(*ordered[0])
+            sync_folder(folder)
+
+
+def _replace_set(ordered: Sequence[tuple[Path, Path]], gone: Iterable[Path]) -> None:
+    partial, main = ordered[-1]
     tag = f"{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        _step_aside(main, old, tag)
-        for partial, final in ordered:
-            os.replace(partial, final)
-    except BaseException:
-        recover(main.parent, tag=tag)
-        raise
-    sync_folder(main.parent)
-    recover(main.parent, tag=tag)
+        _step_aside(ordered, gone, tag)
+        sync_folder(main.parent)
+        for other, final in ordered[:-1]:
+            os.replace(other, final)
+        sync_folder(main.parent)
+        os.replace(partial, main)
+        sync_folder(main.parent)
+    finally:
+        _settle(_groups(main.parent).get(tag, []))
 
 
-def _step_aside(main: Path, old: Iterable[Path], tag: str) -> None:
-    if _is_there(main):
-        os.rename(main, main.with_name(f".{main.name}.{tag}.main.aside"))
-    else:
-        main.with_name(f".{main.name}.{tag}.none.aside").touch()
-    for path in old:
-        os.rename(path, path.with_name(f".{path.name}.{tag}.aside"))
+def _step_aside(ordered: Sequence[tuple[Path, Path]], gone: Iterable[Path], tag: str) -> None:
+    main = ordered[-1][1]
+    try:
+        os.rename(main, _aside(main, tag, "main."))
+    except FileNotFoundError:
+        _aside(main, tag, "none.").touch()
+    for partial, final in ordered[:-1]:
+        if os.path.lexists(final):
+            os.rename(final, _aside(final, tag))
+        else:
+            _aside(final, tag, "new.").write_text(str(os.lstat(partial).st_ino))
+    for path in gone:
+        os.rename(path, _aside(path, tag))
 
 
-def recover(folder: Path, *, tag: str | None = None) -> bool:
-    """Finish or take back what a process that does not run any more left half done.
+def _aside(path: Path, tag: str, role: str = "") -> Path:
+    return path.with_name(f".{path.name}.{tag}.{role}aside")
+
+
+def recover(folder: Path, *, patience: float = 60.0) -> bool:
+    """Finish or take back what processes that are gone left half done; wait for one that is at work.
 
     Args:
         folder: Where to look.
-        tag: Of this one replacement, whose process is this one; else of every process that is gone.
+        patience: Seconds to wait.
 
     Returns:
-        Whether an old set came back.
+        Whether there was something half done when the look began.
+
+    Raises:
+        OSError: It cannot be put right, or the other process does not end.
     """
-    came_back = False
-    for group in _groups(folder, tag).values():
-        mark, role, main = next(((path, role, final) for path, role, final in group if role), (None, "", None))
-        if mark is not None and main is not None and not _is_there(main):
-            came_back |= role == "main."
-            _put_back(group, mark)
+    if not folder.is_dir() or not _groups(folder):
+        return False
+    with locked_folder(folder, patience=patience) as is_exclusive:
+        _put_right(folder, is_exclusive=is_exclusive)
+    return True
+
+
+def _put_right(folder: Path, *, is_exclusive: bool) -> None:
+    for tag, group in _groups(folder).items():
+        if is_exclusive or not is_running(int(tag.partition("-")[0])):
+            _settle(group)
+
+
+def _settle(group: list[_Aside]) -> None:
+    """With the main file in its place, what is aside goes; else it returns, and what was new goes.
+
+    What says which file is the main one comes last, so that this can be done again after a crash in the middle, and
+    whoever reads finds nothing or everything.
+    """
+    main = next((member.final for member in group if member.is_mark), None)
+    for member in sorted(group, key=lambda member: member.is_mark):
+        is_wanted = not os.path.lexists(member.final if main is None else main)
+        if is_wanted and member.role in ("", "main."):
+            os.replace(member.path, member.final)
             continue
-        for path, _, _ in sorted(group, key=lambda member: member[0] == mark):
-            path.unlink(missing_ok=True)
-    return came_back
+        if is_wanted and member.role == "new." and _inode(member.final) == _noted(member.path):
+            member.final.unlink(missing_ok=True)
+        member.path.unlink(missing_ok=True)
 
 
-def _put_back(group: list[tuple[Path, str, Path]], mark: Path) -> None:
-    """The old files return, the main one last, so that whoever reads finds nothing or everything."""
-    for path, role, final in sorted(group, key=lambda member: member[0] == mark):
-        if role == "none.":
-            path.unlink(missing_ok=True)
-        else:
-            os.replace(path, final)
+def _inode(path: Path) -> str | None:
+    return str(os.lstat(path).st_ino) if os.path.lexists(path) else None
 
 
-def _groups(folder: Path, tag: str | None) -> dict[str, list[tuple[Path, str, Path]]]:
-    """Tag → the files that stepped aside under it: path, role, and the place that each came from."""
-    groups: dict[str, list[tuple[Path, str, Path]]] = {}
-    if not folder.is_dir():
-        return groups
-    with os.scandir(folder) as entries:
-        found = [match for entry in entries if (match := _ASIDE.fullmatch(entry.name))]
-    for match in found:
-        key = f"{match['pid']}-{match['tag']}"
-        if key == tag or (tag is None and not is_running(int(match["pid"]))):
-            member = (folder / match.string, match["role"] or "", folder / match["name"])
-            groups.setdefault(key, []).append(member)
+def _noted(mark: Path) -> str:
+    with open(mark, "rb") as file:
+        return file.read(_INODE_DIGITS).decode("ascii", "replace")
+
+
+def _groups(folder: Path) -> dict[str, list[_Aside]]:
+    """Tag of a replacement → what stepped aside for it."""
+    groups: dict[str, list[_Aside]] = {}
+    for match in matching(folder, _ASIDE):
+        member = _Aside(folder / match.string, match["role"] or "", folder / match["name"])
+        groups.setdefault(match["tag"], []).append(member)
     return groups
 
 
-def is_running(pid: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+def matching(folder: Path, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """The names in a folder that are of a form."""
+    with contextlib.closing(os.scandir(folder)) as entries:
+        yield from [match for entry in entries if (match := pattern.fullmatch(entry.name))]
 
 
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists() or path.is_symlink()

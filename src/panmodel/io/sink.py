@@ -3,6 +3,10 @@
 Files are written under temporary names in the target's folder, synced, and renamed when all are complete, the main file
 last. A crash at any moment leaves the old files; what it leaves under temporary names is cleared by the next run.
 
+A new file takes the place of the name: a link is replaced, and what it leads to stays as it is (it may be the content
+of other names, as in a cache of the Hugging Face Hub); so does what other hard links lead to. Permissions and owner are
+those of the file that was there.
+
 What is written of a large file goes to the disk at once and leaves the memory of the system: the final sync has little
 left to wait for, and a conversion of many gigabytes does not push everything else out of the page cache.
 """
@@ -14,6 +18,8 @@ import errno
 import os
 import re
 import secrets
+import stat
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +27,9 @@ from typing import Self
 
 from panmodel.errors import OutputExistsError, StorageError
 from panmodel.io.cache import dont_need
-from panmodel.io.replacement import is_running, recover, replace_files, sync_folder
+from panmodel.io.interrupts import postponed
+from panmodel.io.locking import is_abandoned, lock, locked_folder
+from panmodel.io.replacement import matching, recover, replace_files
 
 #: Bytes after which what was written is sent to the disk, and of how much before it the memory is given back.
 _WINDOW, _SPAN = 16 << 20, 512 << 20
@@ -36,9 +44,11 @@ class StagedFile:
         self.final = final
         self._progress = progress
         self.partial = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
-        with _storage_errors(final):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = open(os.open(self.partial, flags, 0o666), "wb", buffering=1 << 20)  # noqa: SIM115
+        # before there is something to remove: an interrupt may come between any two steps
+        self._remove = weakref.finalize(self, _remove, self.partial, os.getpid())
+        with _storage_errors(final), locked_folder(final.parent):
+            self._old = _status(final)
+            self._file = open(_create(self.partial, is_private=self._old is not None), "wb", buffering=1 << 20)  # noqa: SIM115
         self.position = self._sent = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -74,17 +84,18 @@ class StagedFile:
             self._file.seek(0, os.SEEK_END)
 
     def finish(self) -> None:
-        """Bring everything to the disk."""
+        """Bring everything to the disk. The file stays open, and so locked, until it has its name."""
         with _storage_errors(self.final):
             self._file.flush()
+            if self._old is not None:
+                _permit_as(self._old, self._file.fileno())
             os.fsync(self._file.fileno())
-            self._file.close()
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Close it, and leave nothing behind under the temporary name."""
         with contextlib.suppress(OSError):  # buffered bytes that do not fit on the disk: nobody wants them any more
             self._file.close()
-        self.partial.unlink(missing_ok=True)
+        self._remove()
 
 
 class Sink:
@@ -116,14 +127,15 @@ class Sink:
         self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
         self._superseded: list[Path] = []
+        self._is_prepared = False
 
     def open(self, name: str | None = None) -> StagedFile:
         """Begin a file: the main one, or one of that plain name beside it. The main file is renamed last."""
+        self._prepare()
         final = self.main if name is None else self.target.with_name(name)
         self._require_free(final)
         if any(staged.final == final for staged in self._staged):
             raise OutputExistsError("would be written twice by this conversion", where=str(final))
-        _clear_stale(final)
         staged = StagedFile(final, self._progress)
         self._staged.append(staged)
         return staged
@@ -137,6 +149,7 @@ class Sink:
         Raises:
             OutputExistsError: One is there, and `force` is not given.
         """
+        self._prepare()
         older = [self.target.with_name(name) for name in names]
         for path in older:
             self._require_free(path)
@@ -148,13 +161,31 @@ class Sink:
         return self._sure[-1]
 
     def require_free(self) -> None:
-        """Raise OutputExistsError if one of the files that are sure to be written is there and must stay."""
+        """Check what can be checked before there is anything to write.
+
+        Raises:
+            OutputExistsError: One of the files that are sure to be written is there and must stay.
+            StorageError: The folder is missing, or a folder has the name of a file that is to be written.
+        """
+        self._prepare()
         for final in self._sure:
             self._require_free(final)
 
     def _require_free(self, final: Path) -> None:
-        if not self.force and _is_there(final):
+        with _storage_errors(final):
+            status = _status(final)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise StorageError(f"is {what}, and is not replaced", where=str(final), hint="name another target")
+        if not self.force and os.path.lexists(final):
             raise OutputExistsError("is there already", where=str(final), hint="add --force to replace it")
+
+    def _prepare(self) -> None:
+        """Put right, once, what writers that do not run any more left in the folder."""
+        if not self._is_prepared:
+            with _storage_errors(self.main):
+                _clear(self.main.parent)
+            self._is_prepared = True
 
     @property
     def files(self) -> list[Path]:
@@ -167,18 +198,19 @@ class Sink:
         return sum(staged.position for staged in self._staged)
 
     def commit(self) -> None:
-        """Sync everything, then put everything in its place."""
+        """Sync everything, then put everything in its place, which nothing but the end of the process interrupts."""
         for staged in self._staged:
             staged.finish()
         moves = [(staged.partial, staged.final) for staged in self._staged]
-        with _storage_errors(self.main):
-            replace_files(moves, self.main, set(self._superseded) - set(self.files))
-            sync_folder(self.main.parent)
+        superseded = set(self._superseded) - set(self.files)
+        with postponed(), _storage_errors(self.main):
+            replace_files(moves, self.main, superseded)
 
     def discard(self) -> None:
         """Remove every temporary file."""
-        for staged in self._staged:
-            staged.discard()
+        with postponed():
+            for staged in self._staged:
+                staged.discard()
 
     def _ordered(self) -> list[StagedFile]:
         return sorted(self._staged, key=lambda staged: staged.final == self.main)
@@ -215,17 +247,42 @@ class _storage_errors:  # noqa: N801 - reads as a statement
         raise StorageError(f"cannot be written: {error.strerror or error}", where=where) from error
 
 
-def _is_there(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
+def _create(partial: Path, *, is_private: bool) -> int:
+    """Open a new file and lock it; its folder is locked."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(partial, flags, 0o600 if is_private else 0o666)
+    lock(descriptor)
+    return descriptor
 
 
-def _clear_stale(final: Path) -> None:
-    """Put right what writers that do not run any more left of the same target."""
-    folder = final.parent
-    if not folder.is_dir():
-        return
+def _status(final: Path) -> os.stat_result | None:
+    """Of the file that is there, behind links; None if there is none."""
+    try:
+        return os.stat(final)
+    except FileNotFoundError:  # or a link to nothing
+        return None
+
+
+def _permit_as(old: os.stat_result, descriptor: int) -> None:
+    """Give a file the owner and the permissions of an older one."""
+    # who may not give files away, or has a file system that knows no owners, keeps it as a file of their own
+    with contextlib.suppress(OSError):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o777)
+
+
+def _remove(partial: Path, pid: int) -> None:
+    if os.getpid() == pid:  # and not a fork of the writer, which has its objects, but not its work
+        partial.unlink(missing_ok=True)
+
+
+def _clear(folder: Path) -> None:
+    """Put right what writers that do not run any more left in a folder."""
     recover(folder)
-    for entry in os.scandir(folder):
-        match = _PARTIAL.fullmatch(entry.name)
-        if match and match["name"] == final.name and not is_running(int(match["pid"])):
-            Path(entry.path).unlink(missing_ok=True)
+    partials = list(matching(folder, _PARTIAL))
+    if partials:
+        with locked_folder(folder):
+            for match in partials:
+                if is_abandoned(folder / match.string, int(match["pid"])):
+                    (folder / match.string).unlink(missing_ok=True)

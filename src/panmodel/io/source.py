@@ -9,6 +9,8 @@ import os
 import stat
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -126,6 +128,8 @@ class FileSource(Source):
         self.size = status.st_size
         self._is_cold: bool | None = None
         self.identity = (status.st_dev, status.st_ino)
+        if (watch := _WATCH.get()) is not None:
+            watch.add(self)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
         """See `Source.readinto`."""
@@ -156,6 +160,46 @@ class FileSource(Source):
     def fileno(self) -> int:
         """The file descriptor, for copies that the kernel does by itself."""
         return self._descriptor
+
+
+class Watch:
+    """The files that were opened while something was read, by their names."""
+
+    def __init__(self) -> None:
+        self._opened: dict[Path, set[tuple[int, int]]] = {}
+
+    def add(self, source: FileSource) -> None:
+        """Take note of a file."""
+        self._opened.setdefault(source.path, set()).add(source.identity)
+
+    def are_replaced(self) -> bool:
+        """Whether a name leads to another file by now, or to none.
+
+        If not, then all of them were in their places at the moment when the last one was opened.
+        """
+        return any(identities != {_identity(path)} for path, identities in self._opened.items())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Take note of every file that is opened within."""
+    watch = Watch()
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    finally:
+        _WATCH.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc (BundleWriter)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.io.sink import Sink, StagedFile
-from panmodel.io.source import CHUNK
+from panmodel.io.source import CHUNK, Location
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor, unpack
 from panmodel.model.tensorflow.partitioned import PartitionedTensor
@@ -32,7 +33,8 @@ _UNPACKED = 16  # unpacking takes up to this many times the bytes that it begins
 def write_bundle(tensors: Mapping[str, Tensor], prefix: str, sink: Sink) -> None:
     """Write tensors in the order of their names, each read once and summed while it passes; slices are put together.
 
-    A tensor under several names is written once, and all names lead to it.
+    A tensor under several names is written once, and all names lead to it. Data files of an older checkpoint of this
+    prefix go, however many there were.
 
     Args:
         tensors: By name.
@@ -46,6 +48,8 @@ def write_bundle(tensors: Mapping[str, Tensor], prefix: str, sink: Sink) -> None
     """
     _require_writable(tensors, str(sink.main))
     shards = _shards(tensors, sink.shard_size)
+    older = re.compile(rf"{re.escape(prefix)}\.data-\d{{5}}-of-\d{{5}}")
+    sink.supersede(name for name in Location(sink.target.parent).names() if older.fullmatch(name))
     table: dict[bytes, Message] = {b"": BundleHeaderProto(num_shards=len(shards), version=VersionDef(producer=VERSION))}
     for number, names in enumerate(shards):
         data = sink.open(shard_name(prefix, number, len(shards)))
