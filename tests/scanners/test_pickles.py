@@ -48,6 +48,7 @@ HOSTILE = {
     "obj": b"(cposix\nsystem\nS'true'\no.",
     "newobj": b"\x80\x02csubprocess\nPopen\n)\x81.",
     "newobj with state": b"\x80\x02csubprocess\nPopen\n)\x81}X\x01\x00\x00\x00aK\x01sb.",
+    "function as a class": b"\x80\x02ctorch.nn.functional\nrelu\nX\x01\x00\x00\x00a\x85\x81.",
     "popped": SYSTEM + b"0N.",
     "memo": b"cposix\nsystem\np0\n0g0\n(S'true'\ntR.",
     "import alone": b"cantigravity\nfly\n.",

@@ -252,13 +252,18 @@ def _judge(subject: Subject, stream: _Stream, rule: Rule = GLOBAL) -> None:
         if layers and name not in stream.called and objects and all(takes_plain_state(made) for made in objects):
             if not is_layer(name):
                 subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
-        elif is_tensor_function(name) and name not in stream.called and _REBUILD_ANY not in stream.names:
+        elif is_tensor_function(name) and not _is_used(name, objects, stream):
             continue
         elif not (name.module == "copy_reg" or name.module == "copyreg") or not _only_makes_layers(name, stream):
             how = "calls" if name in stream.called else "imports"
             subject.report(rule, f"{how} {describe(name)}", offset=position)
     for inner in stream.packed:
         _judge_nested(subject, inner)
+
+
+def _is_used(function: Global, made: list[Object], stream: _Stream) -> bool:
+    """Whether more becomes of a function than that an attribute holds it."""
+    return bool(made) or function in stream.called or _REBUILD_ANY in stream.names
 
 
 def _only_makes_layers(name: Global, stream: _Stream) -> bool:
