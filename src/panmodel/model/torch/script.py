@@ -185,7 +185,7 @@ class _Walk:
 
     def _object(self, value: Object, path: tuple[str, ...]) -> None:
         name = ".".join(path)
-        if value.called:  # a member of an enumeration, made of its value
+        if value.called and not value.states:  # a member of an enumeration, made of its value
             self.visit(value.args[0] if len(value.args) == 1 else list(value.args), path)
             return
         registered = self._registered.get(value.cls) if isinstance(value.cls, Global) else None
