@@ -15,7 +15,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,13 +40,16 @@ class _Aside(NamedTuple):
         return self.role in ("main.", "none.")
 
 
-def replace_files(moves: Sequence[tuple[Path, Path]], main: Path, superseded: Iterable[Path] = ()) -> None:
+def replace_files(
+    moves: Sequence[tuple[Path, Path]], main: Path, superseded: Callable[[], Iterable[Path]] = tuple
+) -> None:
     """Rename files into their places.
 
     Args:
         moves: Complete files that are on the disk, and their places, all in one folder.
         main: The place of the file without which the others mean nothing; it is among those.
-        superseded: Files of an older set that have no successor and are to go.
+        superseded: Asked, when nobody else changes names in the folder any more, for the files of an older set that
+            have no successor and are to go.
 
     Raises:
         OSError: A rename failed; the old files are back in their places.
@@ -55,7 +58,7 @@ def replace_files(moves: Sequence[tuple[Path, Path]], main: Path, superseded: It
     ordered = sorted(moves, key=lambda move: move[1] == main)
     with locked_folder(folder) as is_exclusive:
         _put_right(folder, is_exclusive=is_exclusive)
-        gone = [path for path in superseded if os.path.lexists(path)]
+        gone = list(superseded())
         if len(ordered) > 1 or gone:
             _replace_set(ordered, gone)
         elif ordered:  # one rename is atomic by itself

@@ -126,7 +126,7 @@ class Sink:
         self.force, self.shard_size, self._progress = force, shard_size, progress
         self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
-        self._superseded: list[Path] = []
+        self._superseded: list[re.Pattern[str]] = []
         self._is_prepared = False
 
     def open(self, name: str | None = None) -> StagedFile:
@@ -140,20 +140,27 @@ class Sink:
         self._staged.append(staged)
         return staged
 
-    def supersede(self, names: Iterable[str]) -> None:
+    def supersede(self, names: re.Pattern[str]) -> None:
         """Take away files of an older model that would be taken for parts of this one, after all is in its place.
 
         Args:
-            names: Plain names of files in the target's folder.
+            names: Form of their plain names in the target's folder.
 
         Raises:
             OutputExistsError: One is there, and `force` is not given.
         """
         self._prepare()
-        older = [self.target.with_name(name) for name in names]
+        self._superseded.append(names)
+        self._older()
+
+    def _older(self) -> list[Path]:
+        """The files to take away that are there now."""
+        folder, new = self.main.parent, set(self.files)
+        with _storage_errors(self.main):
+            older = [folder / match.string for names in self._superseded for match in matching(folder, names)]
         for path in older:
             self._require_free(path)
-        self._superseded += older
+        return [path for path in dict.fromkeys(older) if path not in new]
 
     @property
     def main(self) -> Path:
@@ -202,9 +209,14 @@ class Sink:
         for staged in self._staged:
             staged.finish()
         moves = [(staged.partial, staged.final) for staged in self._staged]
-        superseded = set(self._superseded) - set(self.files)
         with postponed(), _storage_errors(self.main):
-            replace_files(moves, self.main, superseded)
+            replace_files(moves, self.main, self._settled)
+
+    def _settled(self) -> list[Path]:
+        """What is to go now that nobody else changes names; somebody may have put files there since the beginning."""
+        for staged in self._staged:
+            self._require_free(staged.final)
+        return self._older()
 
     def discard(self) -> None:
         """Remove every temporary file."""

@@ -287,7 +287,7 @@ def write_shards(
     shards = plan_shards(tensors, sink.shard_size, ties_share=ties_share)
     names = [f"{whole.stem}-{number + 1:05}-of-{len(shards):05}{whole.suffix}" for number in range(len(shards))]
     older = re.compile(rf"{re.escape(whole.stem)}-\d{{5}}-of-\d{{5}}{re.escape(whole.suffix)}|{re.escape(whole.name)}")
-    sink.supersede(name for name in Location(sink.target.parent).names() if older.fullmatch(name))
+    sink.supersede(older)
     weight_map: dict[str, str] = {}
     total = 0
     for file, content in zip(names, shards, strict=True):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from panmodel.dtypes import STRING
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.io.sink import Sink, StagedFile
-from panmodel.io.source import CHUNK, Location
+from panmodel.io.source import CHUNK
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor, unpack
 from panmodel.model.tensorflow.partitioned import PartitionedTensor
@@ -48,8 +48,7 @@ def write_bundle(tensors: Mapping[str, Tensor], prefix: str, sink: Sink) -> None
     """
     _require_writable(tensors, str(sink.main))
     shards = _shards(tensors, sink.shard_size)
-    older = re.compile(rf"{re.escape(prefix)}\.data-\d{{5}}-of-\d{{5}}")
-    sink.supersede(name for name in Location(sink.target.parent).names() if older.fullmatch(name))
+    sink.supersede(re.compile(rf"{re.escape(prefix)}\.data-\d{{5}}-of-\d{{5}}"))
     table: dict[bytes, Message] = {b"": BundleHeaderProto(num_shards=len(shards), version=VersionDef(producer=VERSION))}
     for number, names in enumerate(shards):
         data = sink.open(shard_name(prefix, number, len(shards)))
