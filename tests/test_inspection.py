@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import panmodel as pm
 from panmodel.io.source import FileSource
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "examples" / "digits" / "model.ckpt"
@@ -48,7 +51,8 @@ def test_every_dialect(tmp_path):
 
 
 def test_weights_are_not_read(tmp_path, monkeypatch):
-    pm.convert(CHECKPOINT, tmp_path / "a.safetensors")
+    model = Model("any", tensors={"w": ArrayTensor(np.ones((1 << 21,), np.float32))})
+    pm.write(model, tmp_path / "a.safetensors")
     taken = []
     readinto = FileSource.readinto
 
@@ -59,4 +63,4 @@ def test_weights_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(FileSource, "readinto", counting)
     found = pm.inspect(tmp_path / "a.safetensors")
     assert found.dialect is None
-    assert sum(taken) < found.nbytes / 2
+    assert sum(taken) < found.nbytes / 16

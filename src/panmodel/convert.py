@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from panmodel import formats
 from panmodel.edits import Edits, edits, literal
@@ -16,16 +16,15 @@ from panmodel.formats import PathLike, read
 from panmodel.io.sink import Sink
 from panmodel.losses import losses
 from panmodel.model.format import Format
-from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import TrainingStateLost
 from panmodel.model.report import Report, Verification
-from panmodel.model.tensorflow.graph import TensorFlowGraph
-from panmodel.model.torch.source import TorchSource
 from panmodel.plan import Names, Plan, Request, plan
 
 if TYPE_CHECKING:
     import torch
+
+    from panmodel.model.torch.source import TorchSource
 
 #: Told how many bytes are written, and how many there are.
 Progress = Callable[[int, int], None]
@@ -161,8 +160,8 @@ def to_torch(source: PathLike, *, inputs: Names = None, outputs: Names = None) -
 
     model = read(source)
     result = plan(model, formats.by_name("torch_source"), Request(inputs, outputs)).run(model)
-    assert isinstance(result.program, TorchSource)
-    return runtime.build(result.program)
+    assert result.program is not None
+    return runtime.build(cast("TorchSource", result.program))
 
 
 def _weights_file(target: Path) -> str:
@@ -196,7 +195,11 @@ def _finish(model: Model, sink: Sink, record: Format, plan: Plan, *, origin: str
         with sink:
             record.write(model, sink)
         report.files, report.nbytes = tuple(str(file) for file in sink.files), sink.nbytes
-    _describe(model, report)
+    report.tensors = len(model.tensors)
+    if model.program is not None:
+        from panmodel.receipts import describe_program
+
+        describe_program(model.program, report)
     report.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return report
 
@@ -215,34 +218,6 @@ def _training(opened: Model, model: Model, result: Model) -> str:
         return f"left out as asked: {what}"
     lost = any(isinstance(notice, TrainingStateLost) for notice in result.notices)
     return f"{'not all kept' if lost else 'kept'}: {what}"
-
-
-def _describe(model: Model, report: Report) -> None:
-    program = model.program
-    report.tensors = len(model.tensors)
-    if isinstance(program, Graph):
-        report.tensors = len(program.initializers())
-        report.inputs = [f"{value.name} {value.dtype}{_dims(value.shape)}" for value in program.inputs]
-        report.outputs = [f"{name} {value.dtype}{_dims(value.shape)}" for name, value in program.outputs.items()]
-        from panmodel.passes.layout import permutes
-
-        report.permutes = permutes(program)
-    elif isinstance(program, TensorFlowGraph):
-        report.tensors = sum(node.op == "Const" for node in program.nodes.values())
-    elif isinstance(program, TorchSource):
-        report.tensors = len(program.state)
-        report.inputs = [_typed(entry) for entry in program.names.get("inputs", ())]
-        report.outputs = [_typed(entry) for entry in program.names.get("outputs", ())]
-        report.permutes = program.names.get("permutes")
-
-
-def _typed(entry: Mapping[str, Any]) -> str:
-    """An input or output as the names of PyTorch source describe it."""
-    return f"{entry['tensor']} {entry.get('dtype')}{_dims(entry.get('shape'))}"
-
-
-def _dims(shape: Any) -> str:
-    return "[?]" if shape is None else "[" + ", ".join(map(str, shape)) + "]"
 
 
 def _verified(model: Model, result: Model, source: str) -> Verification:

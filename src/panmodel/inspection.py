@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panmodel.errors import UsageError
 from panmodel.formats import PathLike, read
-from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.tensorflow.graph import TensorFlowGraph
-from panmodel.model.torch.source import TorchSource
+
+if TYPE_CHECKING:
+    from panmodel.model.tensorflow.graph import TensorFlowGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ def inspect(path: PathLike) -> Inspection:
         training=_training(model),
         notices=[str(notice) for notice in model.notices],
     )
-    _describe_graph(model, found)
+    if model.program is not None:
+        _describe_graph(model, found)
     return found
 
 
@@ -132,6 +133,10 @@ def _training(model: Model) -> dict[str, Any] | None:
 
 
 def _describe_graph(model: Model, found: Inspection) -> None:
+    from panmodel.model.graph import Graph
+    from panmodel.model.tensorflow.graph import TensorFlowGraph
+    from panmodel.model.torch.source import TorchSource
+
     program = model.program
     if isinstance(program, Graph):
         found.inputs = [_typed(value.name, value.dtype, value.shape) for value in program.inputs]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from panmodel.model.format import Format
-from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import GraphLost, Notice, StructureLost, TensorsUnused, TrainingStateLost
-from panmodel.model.tensorflow.graph import TensorFlowGraph
-from panmodel.model.torch.source import TorchSource
 
 
 def losses(source: Model, result: Model, record: Format, *, keeps_graph: bool, weights_only: bool) -> list[Notice]:
@@ -76,6 +73,10 @@ def _is_stored(model: Model, number: float) -> bool:
 
 def _unused(source: Model, result: Model) -> list[Notice]:
     """Variables of a checkpoint that the converted graph does not read; what is training state is said elsewhere."""
+    from panmodel.model.graph import Graph
+    from panmodel.model.tensorflow.graph import TensorFlowGraph
+    from panmodel.model.torch.source import TorchSource
+
     if not isinstance(source.program, TensorFlowGraph):
         return []
     if isinstance(result.program, Graph):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from panmodel.errors import UnsupportedError, UsageError
 from panmodel.model.format import Format, Holds
-from panmodel.model.graph import Graph
 from panmodel.model.model import Model
-from panmodel.model.torch.source import TorchSource
+
+if TYPE_CHECKING:
+    from panmodel.model.graph import Graph
 
 Names = Sequence[str] | None
 
@@ -144,6 +146,7 @@ def _cut_onnx(model: Model, request: Request) -> Model:
 def _export_torch(model: Model, request: Request) -> Model:
     from panmodel import passes
     from panmodel.exporters.torch import export
+    from panmodel.model.torch.source import TorchSource
     from panmodel.passes.layout import permutes
 
     if model.format == "onnx":
@@ -156,6 +159,8 @@ def _export_torch(model: Model, request: Request) -> Model:
 
 
 def _graph(model: Model) -> Graph:
+    from panmodel.model.graph import Graph
+
     assert isinstance(model.program, Graph)
     return model.program
 

@@ -90,6 +90,16 @@ def test_importing_panmodel_costs_no_framework():
     assert done.stdout.strip() == "[]"
 
 
+def test_recognising_a_file_loads_no_reader():
+    """What only `read` and `write` of a format need is imported there: every start of the program pays for the rest."""
+    code = "import sys; from panmodel.formats import registry; registry(); print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "numpy" not in loaded
+    readers = ("wire.hdf5.file", "wire.pickle.machine", "model.graph", "model.tensorflow.graph", "model.onnx.decoding")
+    assert not loaded & {f"panmodel.{name}" for name in readers}
+
+
 def test_inspecting_costs_no_framework():
     path = ROOT / "examples" / "digits" / "model.ckpt"
     code = f"import sys, panmodel; panmodel.inspect({str(path)!r}); print([m for m in {HEAVY!r} if m in sys.modules])"

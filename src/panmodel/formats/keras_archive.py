@@ -12,14 +12,8 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location, MemorySource, PartSource, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
-from panmodel.model.keras.opening import model_of
-from panmodel.model.keras.placing import file_of
-from panmodel.model.keras.structure import LayerGroups
 from panmodel.model.model import Model
-from panmodel.wire.hdf5 import read_file
-from panmodel.wire.hdf5.writing import check, save
 from panmodel.wire.zip import Archive, first_name, is_zip
-from panmodel.wire.zip_writer import ArchiveWriter
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _DOCUMENTS = (_METADATA, _CONFIG)
@@ -47,6 +41,9 @@ def read(location: Location) -> Model:
         MissingFileError: There are no weights in it.
         UnsupportedError: The weights are not in one HDF5 file.
     """
+    from panmodel.model.keras.opening import model_of
+    from panmodel.wire.hdf5 import read_file
+
     archive, where = Archive(location.open()), str(location)
     documents = {name: _text(archive, name, where) for name in _DOCUMENTS if name in archive.members}
     model = model_of(
@@ -66,6 +63,11 @@ def write(model: Model, sink: Sink) -> None:
     Raises:
         UnsupportedError: The model has no configuration of Keras 3, or a tensor that HDF5 has no type for.
     """
+    from panmodel.model.keras.placing import file_of
+    from panmodel.model.keras.structure import LayerGroups
+    from panmodel.wire.hdf5.writing import check, save
+    from panmodel.wire.zip_writer import ArchiveWriter
+
     structure = model.structure
     if not isinstance(structure, LayerGroups) or not all(name in structure.documents for name in _DOCUMENTS):
         hint = "write a weights file (.h5), and load it into the model in Keras"

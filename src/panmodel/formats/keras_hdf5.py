@@ -9,17 +9,14 @@ from __future__ import annotations
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
-from panmodel.model.keras.opening import model_of
-from panmodel.model.keras.placing import arranged, file_of
-from panmodel.model.keras.structure import LayerGroups
 from panmodel.model.model import Model
-from panmodel.wire.hdf5 import is_hdf5, read_file
-from panmodel.wire.hdf5.writing import save
 from panmodel.wire.zip import is_zip
 
 
 def sniff(location: Location) -> bool:
     """Whether it is an HDF5 file; one that is stored in an archive may lie where a file's own would."""
+    from panmodel.wire.hdf5 import is_hdf5
+
     return location.is_file and not is_zip(location.head(4)) and is_hdf5(location.open())
 
 
@@ -32,6 +29,9 @@ def read(location: Location) -> Model:
         CorruptError: The file contradicts HDF5, or lists layers and weights that are not there.
         UnsafeError: Something in it is a link to another file.
     """
+    from panmodel.model.keras.opening import model_of
+    from panmodel.wire.hdf5 import read_file
+
     return model_of(FORMAT.name, read_file(location.open()), str(location))
 
 
@@ -41,6 +41,10 @@ def write(model: Model, sink: Sink) -> None:
     Raises:
         UnsupportedError: A tensor that HDF5 has no type for.
     """
+    from panmodel.model.keras.placing import arranged, file_of
+    from panmodel.model.keras.structure import LayerGroups
+    from panmodel.wire.hdf5.writing import save
+
     structure = model.structure if isinstance(model.structure, LayerGroups) else arranged(model.tensors)
     save(file_of(model.tensors, structure), sink.open())
 

@@ -10,8 +10,6 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Extent, Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.numpy.reading import assumptions, tensor_of
-from panmodel.model.numpy.writing import array_of, require_writable
 from panmodel.wire import npy
 
 
@@ -28,6 +26,8 @@ def read(location: Location) -> Model:
         UnsafeError: The array is made of pickled objects.
         UnsupportedError: The elements are of a type that no model has.
     """
+    from panmodel.model.numpy.reading import assumptions, tensor_of
+
     source, where = location.open(), str(location)
     header = npy.read_header(source.read(0, min(source.size, npy.AHEAD)), where)
     source.check(header.begin, header.nbytes)
@@ -47,6 +47,8 @@ def write(model: Model, sink: Sink) -> None:
         UsageError: It has another number of tensors.
         UnsupportedError: numpy has no arrays of its elements.
     """
+    from panmodel.model.numpy.writing import array_of, require_writable
+
     where = str(sink.target)
     if len(model.tensors) != 1:
         hint = "choose one with --include, or write an .npz"

@@ -16,14 +16,10 @@ from panmodel.io.source import Extent, Location
 from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.numpy.reading import assumptions, tensor_of
-from panmodel.model.numpy.writing import array_of, require_writable
 from panmodel.model.tensor import Checksum, Tensor
-from panmodel.model.tensorflow.training import training_state
 from panmodel.wire import npy
 from panmodel.wire.zip import Archive, first_name, is_zip
 from panmodel.wire.zip_directory import END, END_RECORD
-from panmodel.wire.zip_writer import ArchiveWriter
 
 _SUFFIX = ".npy"
 #: Slots that are all zeros deflate as far as deflate can: 1032 to 1. Nothing is inflated but what is asked for.
@@ -54,6 +50,9 @@ def read(location: Location) -> Model:
         UnsafeError: An array is made of pickled objects.
         UnsupportedError: Elements of a type that no model has.
     """
+    from panmodel.model.numpy.reading import assumptions
+    from panmodel.model.tensorflow.training import training_state
+
     archive, where = Archive(location.open(), limits=_LIMITS), str(location)
     tensors: dict[str, Tensor] = {}
     headers: list[tuple[str, npy.Header]] = []
@@ -73,6 +72,9 @@ def write(model: Model, sink: Sink) -> None:
     Raises:
         UnsupportedError: numpy has no arrays for some of them.
     """
+    from panmodel.model.numpy.writing import array_of, require_writable
+    from panmodel.wire.zip_writer import ArchiveWriter
+
     require_writable(model.tensors, str(sink.target))
     staged = sink.open()
     archive = ArchiveWriter(staged)
@@ -83,6 +85,8 @@ def write(model: Model, sink: Sink) -> None:
 
 
 def _tensor(archive: Archive, member: str, where: str) -> tuple[npy.Header, Tensor]:
+    from panmodel.model.numpy.reading import tensor_of
+
     if not member.endswith(_SUFFIX):
         raise UnsupportedError(f"member {member!r} is no array", where=where)
     inside = f"{where}, member {member!r}"

@@ -6,21 +6,23 @@ Source: https://onnx.ai/onnx/repo-docs/IR.html and https://onnx.ai/onnx/repo-doc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panmodel.errors import CorruptError, ReadError, UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location, Source
 from panmodel.model.format import Format, Holds
-from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost, Notice, TrainingStateLost
-from panmodel.model.onnx.decoding import Decoder
-from panmodel.model.onnx.encoding import NEWEST_IR_VERSION, encode_graph
 from panmodel.model.tensor import Tensor
 from panmodel.version import VERSION
-from panmodel.wire.onnx_messages import EXTERNAL, GraphProto, ModelProto, StringStringEntryProto, TensorProto
+from panmodel.wire.onnx_messages import GraphProto
 from panmodel.wire.protobuf import decode, encode, encoded_size
+
+if TYPE_CHECKING:
+    from panmodel.model.onnx.decoding import Decoder
+    from panmodel.wire.onnx_messages import ModelProto, TensorProto
+
 
 #: Protocol buffers cannot be read by the usual libraries beyond 2 GiB; some room is left for them to spare.
 LARGEST_FILE = 2**31 - 1 - (1 << 20)
@@ -62,6 +64,9 @@ def read(location: Location) -> Model:
         UnsafeError: External data lies outside the model's folder.
         UnsupportedError: Sparse tensors of strings, or values that are no tensors.
     """
+    from panmodel.model.onnx.decoding import Decoder
+    from panmodel.wire.onnx_messages import ModelProto
+
     proto = decode(ModelProto, location.open())
     decoder = Decoder(proto, location)
     graph = decoder.graph()
@@ -86,6 +91,9 @@ def write(model: Model, sink: Sink, *, largest: int = LARGEST_FILE) -> None:
     Raises:
         UnsupportedError: No hub graph, elements that ONNX does not have, or too large even without its weights.
     """
+    from panmodel.model.graph import Graph
+    from panmodel.model.onnx.encoding import encode_graph
+
     graph = model.program
     if not isinstance(graph, Graph):
         raise UnsupportedError(f"a {model.dialect or 'model without a graph'} cannot be written as ONNX as it is")
@@ -100,6 +108,8 @@ def write(model: Model, sink: Sink, *, largest: int = LARGEST_FILE) -> None:
 
 def _sign(proto: ModelProto, model: Model) -> None:
     """Producer, and what the model says about itself."""
+    from panmodel.model.onnx.encoding import NEWEST_IR_VERSION
+
     proto.producer_name = "panmodel"
     proto.producer_version = VERSION
     if model.format != "onnx":
@@ -113,6 +123,8 @@ def _sign(proto: ModelProto, model: Model) -> None:
 
 def _externalise(weights: list[tuple[TensorProto, Tensor]], sink: Sink) -> None:
     """Move the large weights to a file beside the model, each at the start of a page."""
+    from panmodel.wire.onnx_messages import EXTERNAL, StringStringEntryProto
+
     name = f"{sink.target.name}.data"
     file = sink.open(name)
     for message, tensor in weights:

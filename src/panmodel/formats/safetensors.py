@@ -18,7 +18,6 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import StructureLost
 from panmodel.model.tensor import StoredTensor, Tensor
-from panmodel.model.tensorflow.training import training_state
 from panmodel.wire import safetensors
 
 _NATIVE = {"tensorflow": "tf", "pytorch": "pt"}  # what loaders look for under "format"
@@ -48,6 +47,8 @@ def read(location: Location) -> Model:
         CorruptError: It breaks a rule of the format, or shards and index contradict each other.
         MissingFileError: A shard is not there.
     """
+    from panmodel.model.tensorflow.training import training_state
+
     main = shards.main_file(location, _KIND) or location
     index = shards.find_index(main, _KIND)
     metadata: dict[str, str] = {}

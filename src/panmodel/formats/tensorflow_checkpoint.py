@@ -17,16 +17,12 @@ from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow.bundle import read_bundle_tensors
-from panmodel.model.tensorflow.bundle_writing import write_bundle
-from panmodel.model.tensorflow.checkpoint_files import INDEX, STATE_FILE, find_checkpoint
-from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
-from panmodel.model.tensorflow.object_graph import GRAPH_KEY, ObjectGraph
-from panmodel.wire.tensor_bundle import CheckpointState, encode_checkpoint_state, shard_name
 
 
 def sniff(location: Location) -> bool:
     """See `Format.sniff`."""
+    from panmodel.model.tensorflow.checkpoint_files import find_checkpoint
+
     try:
         return find_checkpoint(location) is not None
     except PanmodelError:  # it is one, and `read` will say what is wrong with it
@@ -44,6 +40,10 @@ def read(location: Location) -> Model:
         CorruptError: The index or the meta graph is damaged, or a tensor does not lie inside its data file.
         UsageError: A folder holds several checkpoints.
     """
+    from panmodel.model.tensorflow.bundle import read_bundle_tensors
+    from panmodel.model.tensorflow.checkpoint_files import find_checkpoint
+    from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
+
     files = find_checkpoint(location)
     if files is None:
         raise MissingFileError("there is no checkpoint", where=str(location))
@@ -69,6 +69,11 @@ def write(model: Model, sink: Sink) -> None:
         UnsupportedError: Tensors with elements or names that a checkpoint cannot hold.
         CorruptError: Slices of a tensor are missing, or stored bytes are damaged.
     """
+    from panmodel.model.tensorflow.bundle_writing import write_bundle
+    from panmodel.model.tensorflow.checkpoint_files import STATE_FILE
+    from panmodel.model.tensorflow.object_graph import GRAPH_KEY, ObjectGraph
+    from panmodel.wire.tensor_bundle import CheckpointState, encode_checkpoint_state
+
     prefix = _prefix(sink.target.name)
     structure = model.structure
     if isinstance(structure, ObjectGraph):
@@ -83,15 +88,22 @@ def write(model: Model, sink: Sink) -> None:
 
 
 def _files(target: str) -> tuple[str, ...]:
+    from panmodel.model.tensorflow.checkpoint_files import INDEX
+    from panmodel.wire.tensor_bundle import shard_name
+
     prefix = _prefix(target)
     return shard_name(prefix, 0, 1), prefix + INDEX
 
 
 def _sharded_files(target: str) -> tuple[str, ...]:
+    from panmodel.model.tensorflow.checkpoint_files import INDEX
+
     return (_prefix(target) + INDEX,)  # how many data files there will be is not known yet
 
 
 def _prefix(target: str) -> str:
+    from panmodel.model.tensorflow.checkpoint_files import INDEX
+
     return target.removesuffix(INDEX) or target
 
 
@@ -108,5 +120,5 @@ FORMAT = Format(
     writes=Holds.WEIGHTS | Holds.TRAINING,
     files=_files,
     shards=_sharded_files,
-    structures=frozenset([ObjectGraph.family]),
+    structures=frozenset({"tensorflow"}),
 )

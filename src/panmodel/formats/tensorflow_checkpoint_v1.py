@@ -9,14 +9,12 @@ from panmodel.errors import MissingFileError, PanmodelError
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
-from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
-from panmodel.model.tensorflow.checkpoint_v1 import read_v1_tensors
-from panmodel.model.tensorflow.partitioned import incomplete
 
 
 def sniff(location: Location) -> bool:
     """See `Format.sniff`."""
+    from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
+
     try:
         return find_checkpoint_v1(location) is not None
     except PanmodelError:  # the second format has the same state file, and says what is wrong with it
@@ -34,6 +32,11 @@ def read(location: Location) -> Model:
         CorruptError: The list of tensors or the meta graph is damaged.
         UsageError: A folder holds several checkpoints.
     """
+    from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
+    from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
+    from panmodel.model.tensorflow.checkpoint_v1 import read_v1_tensors
+    from panmodel.model.tensorflow.partitioned import incomplete
+
     files = find_checkpoint_v1(location)
     if files is None:
         raise MissingFileError("there is no checkpoint", where=str(location))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panmodel.dtypes import INT32, INT64
 from panmodel.errors import CorruptError, PanmodelError, UnsupportedError, UsageError
@@ -16,10 +16,11 @@ from panmodel.io.source import Location, Source
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow.graph import TensorFlowGraph, graph_from_proto, proto_from_graph
 from panmodel.wire.protobuf import BYTES, VARINT, decode, encode, encoded_size, walk
-from panmodel.wire.prototext import decode_either
-from panmodel.wire.tensorflow_messages import GraphDef, NodeDef
+
+if TYPE_CHECKING:
+    from panmodel.model.tensorflow.graph import TensorFlowGraph
+
 
 _MOST_BYTES = (1 << 31) - 1  # no protobuf implementation reads a longer message
 
@@ -56,6 +57,8 @@ def _begins_with_nodes(source: Source) -> bool:
 
 
 def _is_node(source: Source, offset: int, size: int) -> bool:
+    from panmodel.wire.tensorflow_messages import NodeDef
+
     if any(tag >> 3 not in _NODE_FIELDS for tag, *_ in islice(walk(source, (offset, size, None)), 100)):
         return False
     node = decode(NodeDef, source, offset, size)
@@ -72,6 +75,10 @@ def read(location: Location) -> Model:
         CorruptError: It is no GraphDef, or one that contradicts itself.
         LimitError: Text of more than the limit.
     """
+    from panmodel.model.tensorflow.graph import graph_from_proto
+    from panmodel.wire.prototext import decode_either
+    from panmodel.wire.tensorflow_messages import GraphDef
+
     source = location.open()
     graph = graph_from_proto(decode_either(GraphDef, source), source.name)
     if not graph.nodes:
@@ -107,6 +114,8 @@ def write(model: Model, sink: Sink) -> None:
         UsageError: The model has no TensorFlow graph.
         UnsupportedError: It is larger than a protocol buffer can be.
     """
+    from panmodel.model.tensorflow.graph import TensorFlowGraph, proto_from_graph
+
     graph = model.program
     if not isinstance(graph, TensorFlowGraph):
         raise UsageError("only a model with a TensorFlow graph can be written as one", where=model.source)

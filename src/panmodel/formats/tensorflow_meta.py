@@ -14,11 +14,7 @@ from panmodel.errors import PanmodelError
 from panmodel.io.source import Location, Source
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.tensorflow.checkpoint_files import META, find_checkpoint
-from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
-from panmodel.model.tensorflow.graph import meta_graph
 from panmodel.wire.protobuf import BYTES, decode, walk
-from panmodel.wire.tensorflow_messages import MetaGraphDef, NodeDef
 
 _TOP_LEVEL = range(1, 8)
 _TEXT = re.compile(rb"(\s|#[^\n]*+)*+(meta_info_def|graph_def)\s*:?\s*[{<]")
@@ -38,6 +34,9 @@ def sniff(location: Location) -> bool:
 
 
 def _has_checkpoint(location: Location) -> bool:
+    from panmodel.model.tensorflow.checkpoint_files import META, find_checkpoint
+    from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
+
     if not location.path.name.endswith(META):
         return False
     try:
@@ -48,6 +47,8 @@ def _has_checkpoint(location: Location) -> bool:
 
 def _begins_with_graph(source: Source) -> bool:
     """Whether what a meta graph begins with is there: perhaps what wrote it, and then a graph with a node."""
+    from panmodel.wire.tensorflow_messages import MetaGraphDef
+
     for tag, _, offset, size, _ in islice(walk(source, (0, source.size, None)), 2):
         if tag & 7 != BYTES or tag >> 3 not in _TOP_LEVEL:
             return False
@@ -61,6 +62,8 @@ def _begins_with_graph(source: Source) -> bool:
 
 
 def _begins_with_node(source: Source, offset: int, size: int) -> bool:
+    from panmodel.wire.tensorflow_messages import NodeDef
+
     for tag, _, start, length, _ in islice(walk(source, (offset, size, None)), 1):
         if tag == 1 << 3 | BYTES:
             node = decode(NodeDef, source, start, length)
@@ -77,6 +80,8 @@ def read(location: Location) -> Model:
     Raises:
         CorruptError: It is no MetaGraphDef.
     """
+    from panmodel.model.tensorflow.graph import meta_graph
+
     graph, metadata = meta_graph(location)
     if version := metadata.pop("tensorflow_version", ""):
         metadata["version"] = version

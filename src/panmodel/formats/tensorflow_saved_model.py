@@ -8,18 +8,22 @@ Source: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/pro
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from panmodel.errors import MissingFileError
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.tensorflow.bundle import BundleTensors, read_bundle_tensors
-from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
-from panmodel.model.tensorflow.graph import meta_graph_from_proto
-from panmodel.model.tensorflow.saved_model import SavedModelFiles, find_saved_model, serving_graph, typed_signatures
+
+if TYPE_CHECKING:
+    from panmodel.model.tensorflow.bundle import BundleTensors
+    from panmodel.model.tensorflow.saved_model import SavedModelFiles
 
 
 def sniff(location: Location) -> bool:
     """See `Format.sniff`."""
+    from panmodel.model.tensorflow.saved_model import find_saved_model
+
     return find_saved_model(location) is not None
 
 
@@ -34,6 +38,10 @@ def read(location: Location) -> Model:
         CorruptError: A file is damaged.
         UnsupportedError: The meta graphs are split into chunks.
     """
+    from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
+    from panmodel.model.tensorflow.graph import meta_graph_from_proto
+    from panmodel.model.tensorflow.saved_model import find_saved_model, serving_graph, typed_signatures
+
     files = find_saved_model(location)
     if files is None:
         raise MissingFileError("there is no SavedModel", where=str(location))
@@ -56,6 +64,8 @@ def read(location: Location) -> Model:
 
 
 def _variables(files: SavedModelFiles) -> BundleTensors | None:
+    from panmodel.model.tensorflow.bundle import read_bundle_tensors
+
     variables = files.variables
     return read_bundle_tensors(variables.open_index(), variables.open_shard) if variables is not None else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import TYPE_CHECKING
 
 from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError
 from panmodel.io.source import Extent, FileSource, Location, PartSource
@@ -16,19 +17,12 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost, Notice
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor, incomplete
-from panmodel.model.torch.checkpoint import Contents, Record, contents
-from panmodel.model.torch.classes import refused
-from panmodel.model.torch.distributed import ChunkTensor, nested
-from panmodel.model.torch.sharded_safetensors import read_shards, shard_files
-from panmodel.model.torch.skeleton import scalars
-from panmodel.model.torch.storage import from_array, from_record
-from panmodel.model.torch.structure import Nested, is_flat
-from panmodel.model.torch.training import told
-from panmodel.wire.pickle import describe
-from panmodel.wire.torch_container import load
-from panmodel.wire.torch_distributed import METADATA, Blob, Metadata, TensorEntry, read_metadata
-from panmodel.wire.torch_records import ArrayRecord, StorageBytes, StorageRecord, TensorRecord
+
+if TYPE_CHECKING:
+    from panmodel.model.torch.checkpoint import Contents, Record
+    from panmodel.wire.torch_distributed import Blob, Metadata, TensorEntry
+    from panmodel.wire.torch_records import TensorRecord
+
 
 _METADATA_FILE = ".metadata"
 _PROTO = b"\x80"
@@ -38,6 +32,9 @@ _OPEN = 64  # files at once: a checkpoint of a thousand ranks has thousands
 
 def sniff(location: Location) -> bool:
     """Whether it is a folder with such a `.metadata`, or that file itself; or with such safetensors files."""
+    from panmodel.model.torch.sharded_safetensors import shard_files
+    from panmodel.wire.torch_distributed import METADATA
+
     if not location.is_folder and location.path.name != _METADATA_FILE:
         return False
     head = location.beside(_METADATA_FILE).head(_HEAD)
@@ -56,6 +53,14 @@ def read(location: Location) -> Model:
         MissingFileError: A file of a rank is not there.
         UnsafeError: A pickle names things that are no part of a checkpoint; all of them are listed.
     """
+    from panmodel.model.tensorflow.partitioned import incomplete
+    from panmodel.model.torch.checkpoint import contents
+    from panmodel.model.torch.distributed import nested
+    from panmodel.model.torch.sharded_safetensors import read_shards, shard_files
+    from panmodel.model.torch.structure import Nested, is_flat
+    from panmodel.model.torch.training import told
+    from panmodel.wire.torch_distributed import TensorEntry, read_metadata
+
     if names := shard_files(location):
         parts, strings = read_shards(location, names)
         notices = incomplete(parts)
@@ -85,6 +90,9 @@ def read(location: Location) -> Model:
 
 def _in_value(name: str, record: Record) -> Tensor | None:
     """A tensor or array inside a pickled value."""
+    from panmodel.model.torch.storage import from_array, from_record
+    from panmodel.wire.torch_records import ArrayRecord
+
     return from_array(name, record) if isinstance(record, ArrayRecord) else from_record(name, record)
 
 
@@ -98,6 +106,8 @@ class _Blobs:
 
     def _check(self, metadata: Metadata) -> None:
         """See that all files are there, no links, and long enough; none stays open."""
+        from panmodel.wire.torch_distributed import Blob
+
         ends: dict[str, int] = {}
         held: dict[str, list[str]] = {}
         for name, entry in metadata.entries.items():
@@ -133,6 +143,10 @@ class _Blobs:
         Raises:
             UnsafeError: The pickle names things that no plain value consists of.
         """
+        from panmodel.model.torch.classes import refused
+        from panmodel.wire.pickle import describe
+        from panmodel.wire.torch_container import load
+
         loaded = load(self.source(name, blob))
         if unknown := refused(loaded.value, loaded.unknown, loaded.called):
             names = ", ".join(map(describe, unknown))
@@ -143,6 +157,10 @@ class _Blobs:
 
     def tensor(self, name: str, blob: Blob) -> Tensor:
         """The tensor that was pickled there."""
+        from panmodel.model.torch.storage import from_record
+        from panmodel.wire.pickle import describe
+        from panmodel.wire.torch_records import TensorRecord
+
         record = self.value(name, blob)
         if not isinstance(record, TensorRecord):
             where = f"{self._location.folder / blob.file} at offset {blob.offset}"
@@ -152,6 +170,9 @@ class _Blobs:
 
 def _tensor(name: str, entry: TensorEntry, blobs: _Blobs) -> Tensor:
     """The tensor of an entry: its one chunk, or all of them put together when it is read."""
+    from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor
+    from panmodel.model.torch.distributed import ChunkTensor
+
     parts = [
         Part(chunk.start, ChunkTensor(name, entry.dtype, chunk.shape, partial(blobs.tensor, name, chunk.blob)))
         for chunk in entry.chunks
@@ -164,6 +185,8 @@ def _tensor(name: str, entry: TensorEntry, blobs: _Blobs) -> Tensor:
 
 def _placeholder(tensor: Tensor) -> TensorRecord:
     """What stands for a tensor while the containers are put together; its bytes are not here."""
+    from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
+
     content = StorageBytes(tensor.nbytes)
     storage = StorageRecord(tensor.name, tensor.dtype, "cpu", tensor.nbytes, content)
     return TensorRecord(storage, tensor.dtype, 0, tensor.shape, (0,) * len(tensor.shape))
@@ -171,6 +194,9 @@ def _placeholder(tensor: Tensor) -> TensorRecord:
 
 def _described(metadata: Metadata, found: Contents, used: frozenset[str]) -> dict[str, object]:
     """What the checkpoint says about itself; its values as far as the training state does not tell them."""
+    from panmodel.model.torch.skeleton import scalars
+    from panmodel.wire.torch_distributed import TensorEntry
+
     chunks = [chunk for entry in metadata.entries.values() if isinstance(entry, TensorEntry) for chunk in entry.chunks]
     values = {
         name: value

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from panmodel.errors import CorruptError, PanmodelError, UnsafeError, UnsupportedError
 from panmodel.io.source import Location, MemorySource, PartSource, Source
@@ -16,17 +17,13 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost, Notice, TensorsIncomplete
 from panmodel.model.tensor import Tensor
-from panmodel.model.torch.checkpoint import contents
-from panmodel.model.torch.classes import refused
-from panmodel.model.torch.storage import from_array, tied_tensors
 from panmodel.wire import torch_export
-from panmodel.wire.pickle import describe
-from panmodel.wire.torch_container import load
 from panmodel.wire.torch_export import FOLDERS, Payload, View
-from panmodel.wire.torch_rebuild import Rebuilding
-from panmodel.wire.torch_records import ArrayRecord, StorageBytes, StorageRecord, TensorRecord
-from panmodel.wire.torch_zip import is_big_endian, member_text
 from panmodel.wire.zip import Archive, first_name, is_zip
+
+if TYPE_CHECKING:
+    from panmodel.wire.torch_records import ArrayRecord, StorageBytes, TensorRecord
+
 
 #: The first member of an archive of which more cannot be read.
 _FIRST = re.compile(r"[^/]+/(data/(weights|constants|aotinductor)/.+|archive_format|models/.+)|serialized_\w+\.\w+")
@@ -82,6 +79,8 @@ def read(location: Location) -> Model:
         UnsafeError: A file of torch.save in it names things that are no part of tensors.
         UnsupportedError: Tensors of a kind that is not read.
     """
+    from panmodel.wire.torch_zip import is_big_endian
+
     archive = Archive(location.open(), zero_crc_is_absent=True)
     root = torch_export.export_root(archive.members)
     if root is None:
@@ -106,6 +105,8 @@ class _Reading:
     """Collects what the lists of an archive have."""
 
     def __init__(self, archive: Archive, found: _Found, big_endian: bool = False) -> None:
+        from panmodel.wire.torch_rebuild import Rebuilding
+
         self._archive, self._found, self._big_endian = archive, found, big_endian
         self._contents: dict[str, StorageBytes] = {}
         self._rebuilding = Rebuilding(archive.source.name, 0, DEFAULT)
@@ -132,6 +133,8 @@ class _Reading:
                 self._put_all(kind, "", self._saved(member, None))
 
     def _put_view(self, kind: str, name: str, payload: Payload, view: View) -> None:
+        from panmodel.wire.torch_records import StorageBytes, StorageRecord
+
         nbytes = self._archive.members[payload.member].size
         if not nbytes and 0 not in view.shape:  # exported from tensors without elements
             self._found.empty.append(name)
@@ -149,6 +152,8 @@ class _Reading:
     def _put_all(
         self, kind: str, prefix: str, records: Mapping[str, TensorRecord | ArrayRecord], payload: Payload | None = None
     ) -> None:
+        from panmodel.wire.torch_records import TensorRecord
+
         for name, record in records.items():
             of_type = isinstance(record, TensorRecord) and record.parameter
             self._put(kind, prefix + name, record, is_parameter=payload.is_parameter if payload else of_type)
@@ -164,6 +169,11 @@ class _Reading:
 
     def _saved(self, member: str, name: str | None) -> dict[str, TensorRecord | ArrayRecord]:
         """The tensors in a member that is a file of torch.save: a state dict, or the one tensor of that name."""
+        from panmodel.model.torch.checkpoint import contents
+        from panmodel.model.torch.classes import refused
+        from panmodel.wire.pickle import describe
+        from panmodel.wire.torch_container import load
+
         source = self._source(member)
         loaded = load(source)
         if foreign := refused(loaded.value, loaded.unknown, loaded.called):
@@ -188,6 +198,9 @@ class _Reading:
 
 
 def _tensors(found: _Found) -> dict[str, Tensor]:
+    from panmodel.model.torch.storage import from_array, tied_tensors
+    from panmodel.wire.torch_records import ArrayRecord, TensorRecord
+
     views = {name: record for name, record in found.tensors.items() if isinstance(record, TensorRecord)}
     made = tied_tensors(views)
     for name, record in found.tensors.items():
@@ -199,6 +212,9 @@ def _tensors(found: _Found) -> dict[str, Tensor]:
 
 def _described(archive: Archive, root: str, models: list[str], found: _Found) -> dict[str, object]:
     """What the file says about itself; each only where it says something."""
+    from panmodel.wire.torch_records import TensorRecord
+    from panmodel.wire.torch_zip import member_text
+
     prefix = f"{root}/" if root else ""
     views = [record for record in found.tensors.values() if isinstance(record, TensorRecord)]
     told: dict[str, object] = {"framework": "pytorch"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from panmodel.errors import PanmodelError, UnsafeError, UnsupportedError
 from panmodel.io.sink import Sink
@@ -19,20 +20,14 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost, StructureLost
 from panmodel.model.tensor import Tensor
-from panmodel.model.torch.checkpoint import Contents, Record, contents
-from panmodel.model.torch.classes import refused
-from panmodel.model.torch.description import describe_file
-from panmodel.model.torch.placing import placed
-from panmodel.model.torch.skeleton import Branch, Leaf
-from panmodel.model.torch.source import TorchSource, stage_source
-from panmodel.model.torch.storage import from_array, from_record
-from panmodel.model.torch.structure import Nested, is_flat
-from panmodel.model.torch.training import told
-from panmodel.wire import torch_writing, torch_zip
-from panmodel.wire.pickle import describe
-from panmodel.wire.torch_container import Loaded, container_of, load
-from panmodel.wire.torch_records import ArrayRecord
-from panmodel.wire.zip import Archive, first_name
+from panmodel.wire.tar import is_tar
+from panmodel.wire.zip import Archive, first_name, is_zip
+
+if TYPE_CHECKING:
+    from panmodel.model.torch.checkpoint import Contents, Record
+    from panmodel.model.torch.structure import Nested
+    from panmodel.wire.torch_container import Loaded
+
 
 _HEAD = 512
 _PROTOCOLS = range(2, 6)
@@ -49,17 +44,16 @@ def sniff(location: Location) -> bool:
 
 def _sniff_file(location: Location) -> bool:
     head = location.head(_HEAD)
-    match container_of(head):
-        case "zip":
-            return _sniff_zip(location)
-        case "pickle":
-            source = location.open() if head[:1] == b"\x80" and head[1:2] and head[1] in _PROTOCOLS else None
-            return (
-                source is not None
-                and source.read(source.size - 1, 1) == _STOP
-                and not any(name in head for name in _OTHERS)
-            )
-    return True
+    if is_zip(head):
+        return _sniff_zip(location)
+    if head[:1] != b"\x80":
+        return is_tar(head)
+    from panmodel.wire.torch_container import container_of
+
+    if container_of(head) == "legacy":
+        return True
+    source = location.open() if head[1:2] and head[1] in _PROTOCOLS else None
+    return source is not None and source.read(source.size - 1, 1) == _STOP and not any(name in head for name in _OTHERS)
 
 
 def _sniff_zip(location: Location) -> bool:
@@ -67,12 +61,14 @@ def _sniff_zip(location: Location) -> bool:
 
     Of a damaged archive the first member tells, so that what is wrong is said by the reader.
     """
+    from panmodel.wire.torch_zip import find_root
+
     source = location.open()
     try:
         names = list(Archive(source).members)
     except PanmodelError:
         return first_name(source).endswith("/data.pkl")
-    root = torch_zip.find_root(names)
+    root = find_root(names)
     if root is None:
         return False
     return not any(name == f"{root}/constants.pkl" or name.startswith(f"{root}/code/") for name in names)
@@ -112,6 +108,14 @@ def read(location: Location) -> Model:
 
 
 def _read_file(source: FileSource) -> Model:
+    from panmodel.model.torch.checkpoint import contents
+    from panmodel.model.torch.description import describe_file
+    from panmodel.model.torch.skeleton import Branch, Leaf
+    from panmodel.model.torch.structure import Nested, is_flat
+    from panmodel.model.torch.training import told
+    from panmodel.wire.pickle import describe
+    from panmodel.wire.torch_container import load
+
     loaded = load(source)
     _refuse_code(loaded, source.name)
     found = contents(loaded.value, source.name)
@@ -128,6 +132,9 @@ def _read_file(source: FileSource) -> Model:
 
 
 def _refuse_code(loaded: Loaded, where: str) -> None:
+    from panmodel.model.torch.classes import refused
+    from panmodel.wire.pickle import describe
+
     names = refused(loaded.value, loaded.unknown, loaded.called)
     if names:
         shown = ", ".join(map(describe, names))
@@ -138,6 +145,8 @@ def _refuse_code(loaded: Loaded, where: str) -> None:
 
 def _tensors(records: Mapping[str, Record]) -> dict[str, Tensor]:
     """The lazy tensors. Two names of one view, which torch ties, get one and the same."""
+    from panmodel.wire.torch_records import ArrayRecord
+
     made: dict[object, Tensor] = {}
     result: dict[str, Tensor] = {}
     for name, record in records.items():
@@ -149,6 +158,9 @@ def _tensors(records: Mapping[str, Record]) -> dict[str, Tensor]:
 
 
 def _tensor(name: str, record: Record) -> Tensor:
+    from panmodel.model.torch.storage import from_array, from_record
+    from panmodel.wire.torch_records import ArrayRecord
+
     if not isinstance(record, ArrayRecord):
         return from_record(name, record)
     made = from_array(name, record)
@@ -176,6 +188,11 @@ def write(model: Model, sink: Sink) -> None:
     Raises:
         UnsupportedError: A tensor of a type that torch does not have, or without a place in the structure.
     """
+    from panmodel.model.torch.placing import placed
+    from panmodel.model.torch.source import TorchSource, stage_source
+    from panmodel.model.torch.structure import Nested
+    from panmodel.wire import torch_writing
+
     program, where = model.program, str(sink.target)
     if isinstance(program, TorchSource):
         torch_writing.save(torch_writing.state_dict(program.state), sink.open())
@@ -205,6 +222,8 @@ def _say_views(model: Model) -> None:
 
 
 def _write_shards(model: Model, sink: Sink, structure: Nested | None) -> None:
+    from panmodel.wire import torch_writing
+
     if structure is not None and model.training is not None:
         hint = "leave out --shard-size, or the training state with --drop-training"
         raise UnsupportedError("a training checkpoint is not written in shards", where=str(sink.target), hint=hint)

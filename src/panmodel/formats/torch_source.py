@@ -12,7 +12,6 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.torch.source import SOURCE_MARK, TorchSource, open_source, stage_source
 from panmodel.wire import safetensors
 
 _BEGINNING = 200  # bytes in which the mark must be
@@ -20,6 +19,8 @@ _BEGINNING = 200  # bytes in which the mark must be
 
 def sniff(location: Location) -> bool:
     """Whether it is a module that panmodel wrote."""
+    from panmodel.model.torch.source import SOURCE_MARK
+
     return any(line.startswith(SOURCE_MARK.encode()) for line in location.head(_BEGINNING).splitlines())
 
 
@@ -30,6 +31,8 @@ def read(location: Location) -> Model:
         MissingFileError: The weights or the names are not there.
         CorruptError: A file is not what it should be.
     """
+    from panmodel.model.torch.source import open_source
+
     program = open_source(location)
     return Model(FORMAT.name, program, program.state, metadata={"framework": "pytorch"}, source=str(location))
 
@@ -40,6 +43,8 @@ def write(model: Model, sink: Sink) -> None:
     Raises:
         UnsupportedError: The model is no PyTorch source, or a tensor is of a type that safetensors does not have.
     """
+    from panmodel.model.torch.source import TorchSource, stage_source
+
     program = model.program
     if not isinstance(program, TorchSource):
         raise UnsupportedError("only a model with a graph can become PyTorch source", where=str(sink.target))

@@ -6,21 +6,19 @@ Source: torch/csrc/jit/docs/serialization.md
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from panmodel.errors import CorruptError, PanmodelError
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost
-from panmodel.model.torch.script import ScriptContents, class_name, script_contents
-from panmodel.model.torch.skeleton import Branch
-from panmodel.model.torch.storage import tied_tensors
-from panmodel.model.torch.structure import Nested
-from panmodel.wire.pickle import Object, describe
-from panmodel.wire.torch_zip import member_text
-from panmodel.wire.torchscript import Script, load_pickled, script_root
-from panmodel.wire.torchscript_json import load_json
 from panmodel.wire.zip import Archive, first_name, is_zip
+
+if TYPE_CHECKING:
+    from panmodel.model.torch.script import ScriptContents
+    from panmodel.wire.torchscript import Script
+
 
 #: The first member of an archive of which more cannot be read; one with data.pkl is taken for a plain pickle.
 _FIRST = re.compile(r"[^/]+/(data/\d+|version|model\.json|code/.+)")
@@ -28,6 +26,8 @@ _FIRST = re.compile(r"[^/]+/(data/\d+|version|model\.json|code/.+)")
 
 def sniff(location: Location) -> bool:
     """Whether it is an archive with a program. Of a damaged one the first member tells."""
+    from panmodel.wire.torchscript import script_root
+
     if not is_zip(location.head(4)):
         return False
     source = location.open()
@@ -48,6 +48,14 @@ def read(location: Location) -> Model:
         UnsafeError: A pickle names things that TorchScript does not; all of them are listed.
         UnsupportedError: Tensors of a kind that is not read.
     """
+    from panmodel.model.torch.script import script_contents
+    from panmodel.model.torch.skeleton import Branch
+    from panmodel.model.torch.storage import tied_tensors
+    from panmodel.model.torch.structure import Nested
+    from panmodel.wire.pickle import Object, describe
+    from panmodel.wire.torchscript import load_pickled, script_root
+    from panmodel.wire.torchscript_json import load_json
+
     source = location.open()
     archive = Archive(source, zero_crc_is_absent=True)
     root = script_root(archive.members)
@@ -73,6 +81,10 @@ def read(location: Location) -> Model:
 
 def _described(script: Script, found: ScriptContents) -> dict[str, object]:
     """What the file says about itself; each only where it says something."""
+    from panmodel.model.torch.script import class_name
+    from panmodel.wire.pickle import Object
+    from panmodel.wire.torch_zip import member_text
+
     assert isinstance(script.value, Object)
     version = script.version
     told: dict[str, object] = {"framework": "pytorch"}

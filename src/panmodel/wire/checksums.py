@@ -17,7 +17,7 @@ def crc32c(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     """
     import crc32c as processor
 
-    return processor.crc32c(data, start)
+    return int(processor.crc32c(data, start))
 
 
 def mask(crc: int) -> int:

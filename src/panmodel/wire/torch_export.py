@@ -26,7 +26,6 @@ from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire import strict_json
-from panmodel.wire.pickle import describe
 from panmodel.wire.zip import Archive
 
 PROGRAM = "serialized_exported_program.json"
@@ -171,11 +170,15 @@ class _Listed:
         return CorruptError(message, where=self.where, hint="the file is damaged: fetch it again")
 
     def mapping(self, value: object, what: str) -> Mapping[str, object]:
+        from panmodel.wire.pickle import describe
+
         if not isinstance(value, dict):
             raise self.corrupt(f"{what} is {describe(value)}, not an object")
         return value
 
     def payload(self, name: str, entry: Mapping[str, object]) -> Payload:
+        from panmodel.wire.pickle import describe
+
         path = entry.get("path_name")
         member = f"{self.folder}/{path}"
         if not isinstance(path, str) or member not in self.archive.members:
@@ -187,6 +190,8 @@ class _Listed:
         return Payload(name, member, entry.get("is_param") is True, pickled, view, meta is not None)
 
     def _view(self, name: str, meta: Mapping[str, object]) -> View:
+        from panmodel.wire.pickle import describe
+
         number, layout = meta.get("dtype"), meta.get("layout", _STRIDED)
         dtype = dtypes.BY_TORCH.get(_TYPES.get(number, "")) if type(number) is int else None
         if dtype is None or layout != _STRIDED:
@@ -200,12 +205,16 @@ class _Listed:
         return View(dtype, shape, strides, offset, place[:80], meta.get("requires_grad") is True)
 
     def _sizes(self, name: str, value: object) -> tuple[int, ...]:
+        from panmodel.wire.pickle import describe
+
         if not isinstance(value, list):
             raise self.corrupt(f"the shape or strides of {name[:200]!r} are {describe(value)}")
         return tuple(self._size(name, item) for item in value)
 
     def _size(self, name: str, value: object) -> int:
         """A size is {"as_int": 3}; one that is an expression is none of a tensor with elements."""
+        from panmodel.wire.pickle import describe
+
         number = value.get("as_int") if isinstance(value, dict) else value
         if type(number) is not int or number < 0:
             raise self.corrupt(f"a size of {name[:200]!r} is {describe(number)}, not a number")
