@@ -68,7 +68,7 @@ def _is_stored(model: Model, number: float) -> bool:
     assert model.training is not None
     named = (model.tensors[name] for name in model.training.names if name in model.tensors)
     scalars = (tensor for tensor in named if tensor.size == 1 and tensor.dtype.kind in "iuf")
-    return any(tensor.numpy().reshape(()).item() == number for tensor in scalars)
+    return any(tensor.item() == number for tensor in scalars)
 
 
 def _unused(source: Model, result: Model) -> list[Notice]:

@@ -129,3 +129,22 @@ def test_a_repeated_element_is_streamed_without_an_array(shape):
 def test_axes_that_are_not_there_are_refused(perm):
     with pytest.raises(CorruptError, match="axes"):
         ArrayTensor(np.zeros((2, 3), np.float32), "w").transposed(perm)
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(-0.1), np.float64(1e300), np.float16(3), np.int8(-7), np.uint64(1 << 63), np.bool_(True)]
+)
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_the_element_of_a_tensor_of_one(value, shape):
+    array = np.full(shape, value)
+    extent = Extent(MemorySource(array.tobytes()), 0, array.nbytes)
+    stored = StoredTensor("w", dtypes.from_numpy(array.dtype), shape, extent)
+    assert stored.item() == ArrayTensor(array).item() == value.item()
+    assert type(stored.item()) is type(value.item())
+
+
+def test_the_element_of_other_tensors():
+    assert ArrayTensor(np.array(b"text", object)).item() == b"text"
+    assert ArrayTensor(np.ones((1,), dtypes.ALL["bfloat16"].numpy)).item() == 1
+    with pytest.raises(ValueError, match="reshape"):
+        ArrayTensor(np.ones(2)).item()

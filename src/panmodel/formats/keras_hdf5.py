@@ -10,13 +10,12 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
+from panmodel.wire.hdf5_signature import is_hdf5
 from panmodel.wire.zip import is_zip
 
 
 def sniff(location: Location) -> bool:
     """Whether it is an HDF5 file; one that is stored in an archive may lie where a file's own would."""
-    from panmodel.wire.hdf5 import is_hdf5
-
     return location.is_file and not is_zip(location.head(4)) and is_hdf5(location.open())
 
 

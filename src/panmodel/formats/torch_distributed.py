@@ -32,11 +32,11 @@ _OPEN = 64  # files at once: a checkpoint of a thousand ranks has thousands
 
 def sniff(location: Location) -> bool:
     """Whether it is a folder with such a `.metadata`, or that file itself; or with such safetensors files."""
+    if not location.is_folder and location.path.name != _METADATA_FILE:
+        return False
     from panmodel.model.torch.sharded_safetensors import shard_files
     from panmodel.wire.torch_distributed import METADATA
 
-    if not location.is_folder and location.path.name != _METADATA_FILE:
-        return False
     head = location.beside(_METADATA_FILE).head(_HEAD)
     if head:
         return head.startswith(_PROTO) and METADATA.encode() in head

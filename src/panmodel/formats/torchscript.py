@@ -26,10 +26,10 @@ _FIRST = re.compile(r"[^/]+/(data/\d+|version|model\.json|code/.+)")
 
 def sniff(location: Location) -> bool:
     """Whether it is an archive with a program. Of a damaged one the first member tells."""
-    from panmodel.wire.torchscript import script_root
-
     if not is_zip(location.head(4)):
         return False
+    from panmodel.wire.torchscript import script_root
+
     source = location.open()
     try:
         return script_root(Archive(source).members) is not None

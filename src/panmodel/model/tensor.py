@@ -8,8 +8,9 @@ converted parameter can always be traced back to the variable that it was (`name
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from panmodel.dtypes import DType, from_numpy
 from panmodel.errors import CorruptError, UnsupportedError
@@ -17,6 +18,11 @@ from panmodel.io.source import CHUNK, Extent
 
 if TYPE_CHECKING:
     import numpy as np
+
+#: Element types that `struct` knows as well.
+_STRUCT_CODES = {"float16": "e", "float32": "f", "float64": "d", "bool": "?"}
+_STRUCT_CODES |= {"int8": "b", "int16": "h", "int32": "i", "int64": "q"}
+_STRUCT_CODES |= {"uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q"}
 
 #: One step from a tensor to another: ("transpose", perm) or ("reshape", shape).
 Step = tuple[str, tuple[int, ...]]
@@ -84,6 +90,19 @@ class Tensor:
             CorruptError: The bytes do not meet their checksum; the message names the tensor.
         """
         raise NotImplementedError
+
+    def item(self) -> Any:
+        """The one element of a tensor of one, as a number, bool or string of Python.
+
+        Raises:
+            CorruptError: As `numpy`.
+            ValueError: There are more elements, or none.
+        """
+        code = _STRUCT_CODES.get(self.dtype.name) if self.size == 1 and type(self).chunks is not Tensor.chunks else None
+        if code is None:
+            return self.numpy().reshape(()).item()
+        (element,) = struct.unpack("<" + code, b"".join(self.chunks()))  # numpy is not worth loading for this
+        return element
 
     def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
         """Yield the bytes, little-endian and row-major, in pieces of at most `nbytes`; each is valid until the next.

@@ -191,7 +191,7 @@ def read_object_graph(tensors: Mapping[str, Tensor], where: str) -> tuple[Mappin
         return tensors, None
     if stored.dtype is not STRING or stored.size != 1:
         raise CorruptError(f"tensor {GRAPH_KEY!r} is {stored.dtype}{list(stored.shape)}, no string", where=where)
-    message = decode_bytes(TrackableObjectGraph, stored.numpy().reshape(()).item(), f"{where}, object graph")
+    message = decode_bytes(TrackableObjectGraph, stored.item(), f"{where}, object graph")
     if not message.nodes or len(message.nodes) > DEFAULT.nodes:
         raise LimitError(f"has {len(message.nodes)} objects, 1 to {DEFAULT.nodes} can be", where=where)
     others = {key: tensor for key, tensor in tensors.items() if key != GRAPH_KEY}

@@ -175,5 +175,5 @@ class _Finder:
         tensor = self._tensors[name]
         if tensor.size != 1 or tensor.dtype.kind not in "fiu":
             return None
-        value: float | int = tensor.numpy().reshape(()).item()
+        value: float | int = tensor.item()
         return value

@@ -86,7 +86,7 @@ class _Scalars:
         is_integer = tensor.dtype.is_integer
         if not (what.get("rate") or is_integer):
             return
-        value: float | int = tensor.numpy().reshape(()).item()
+        value: float | int = tensor.item()
         self.names.add(name)
         if what.get("step"):
             self.steps[name] = value

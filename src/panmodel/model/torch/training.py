@@ -115,7 +115,7 @@ def _number(node: Node, tensors: Mapping[str, Tensor]) -> float | int | None:
     """A finite number, or the one element of a tensor; None for anything else."""
     if isinstance(node, Leaf):
         tensor = tensors[node.name]
-        node = tensor.numpy().reshape(()).item() if tensor.size == 1 and tensor.dtype.kind in "iuf" else None
+        node = tensor.item() if tensor.size == 1 and tensor.dtype.kind in "iuf" else None
     if isinstance(node, bool) or not isinstance(node, (int, float)) or node != node or abs(node) == float("inf"):
         return None
     return node

@@ -14,7 +14,7 @@ from panmodel.wire.hdf5.datatype import Datatype
 from panmodel.wire.hdf5.foreign import Foreign, foreign, walk
 from panmodel.wire.hdf5.group import CommittedType, Group, read_file
 from panmodel.wire.hdf5.links import Link
-from panmodel.wire.hdf5.superblock import is_hdf5
+from panmodel.wire.hdf5_signature import is_hdf5
 
 __all__ = [
     "Attribute",

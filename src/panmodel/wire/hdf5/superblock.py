@@ -12,10 +12,8 @@ from panmodel.io.source import Source
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.hdf5.cursor import Cursor
 from panmodel.wire.hdf5.file import File, verified
+from panmodel.wire.hdf5_signature import SIGNATURE, signature_place
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-#: A user block has 512 bytes or a power of two times as many; longer ones than this are not looked for.
-_LAST_PLACE = 1 << 30
 _SIZES = (2, 4, 8)
 
 
@@ -34,23 +32,6 @@ class Superblock:
     extension: int | None = None
 
 
-def is_hdf5(content: Source | bytes) -> bool:
-    """Whether a file, or the beginning of one, has the HDF5 signature where it may be (0, 512, 1024, 2048, …)."""
-    return _place(content) is not None
-
-
-def _place(content: Source | bytes) -> int | None:
-    size = len(content) if isinstance(content, bytes) else content.size
-    place = 0
-    while place + len(SIGNATURE) <= size and place <= _LAST_PLACE:
-        end = place + len(SIGNATURE)
-        found = content[place:end] if isinstance(content, bytes) else content.read(place, len(SIGNATURE))
-        if found == SIGNATURE:
-            return place
-        place = place * 2 or 512
-    return None
-
-
 def read_superblock(source: Source, limits: Limits = DEFAULT) -> Superblock:
     """Find and read the superblock.
 
@@ -59,7 +40,7 @@ def read_superblock(source: Source, limits: Limits = DEFAULT) -> Superblock:
         TruncatedError: The file is shorter than the superblock says.
         UnsupportedError: The file's data are in several files.
     """
-    base = _place(source)
+    base = signature_place(source)
     if base is None:
         raise CorruptError("no HDF5 signature at 0, 512, 1024, …", where=source.name, hint="this is not an HDF5 file")
     head = source.read(base, min(128, source.size - base))
