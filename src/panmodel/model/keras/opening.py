@@ -37,11 +37,14 @@ def model_of(
     Raises:
         CorruptError: The file contradicts itself.
     """
-    found = read_contents(root, where, checksum=checksum)
+    found = read_contents(root, where)
     structure = found.structure
     structure.documents.update(documents or {})
     # tensors of a TensorFlow checkpoint that were written to HDF5 still tell their slots by their names
     training = structure.training_state(found.tensors) or tensorflow.training_state(found.tensors)
+    if checksum is not None:  # not sooner: for the few numbers of a training state all of the file would be read
+        for tensor in found.tensors.values():
+            tensor.hold_against(checksum)
     metadata = _metadata(structure)
     model = Model(name, None, found.tensors, training, structure, metadata, source=where)
     if found.skipped:

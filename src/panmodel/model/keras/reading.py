@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,6 @@ from panmodel.model.keras.structure import (
     join,
 )
 from panmodel.model.keras.tensor import DatasetTensor, element_type
-from panmodel.model.tensor import Checksum, Tensor
 from panmodel.wire.hdf5 import Dataset, Group
 from panmodel.wire.hdf5.writing_datatypes import DTYPE_ATTRIBUTE
 
@@ -45,19 +44,18 @@ class Contents:
         dropped: Attributes that are neither text nor numbers, each as path and name.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, DatasetTensor]
     structure: LayerGroups
     skipped: list[str]
     dropped: list[str]
 
 
-def read_contents(root: Group, where: str, *, checksum: Callable[[], Checksum] | None = None) -> Contents:
+def read_contents(root: Group, where: str) -> Contents:
     """Find the tensors of a file, under the names that `names_of` gives them.
 
     Args:
         root: The root group.
         where: The file, for messages.
-        checksum: Makes what the file is held against.
 
     Raises:
         CorruptError: Lists of layers and weights name what is not there.
@@ -71,13 +69,13 @@ def read_contents(root: Group, where: str, *, checksum: Callable[[], Checksum] |
     kinds = {path: element_type(dataset) for path, dataset in found.datasets.items()}
     names = _names(structure, found, where)
     made: dict[int, DatasetTensor] = {}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, DatasetTensor] = {}
     for path, name in names.items():
         dataset, dtype = found.datasets[path], kinds[path]
         if dtype is None or dataset.null:
             continue
         if dataset.address not in made:
-            made[dataset.address] = DatasetTensor(dataset, name, dtype, checksum)
+            made[dataset.address] = DatasetTensor(dataset, name, dtype)
         tensors[name] = made[dataset.address]
         structure.places[name] = path
     for record in structure.groups.values():

@@ -24,15 +24,16 @@ class DatasetTensor(Tensor):
         dataset: The dataset.
         name: Its name.
         dtype: What its elements are: `element_type` of the dataset.
-        checksum: Makes what the file that the dataset is in is held against. A single number is not: to verify it would
-            be to read all of that file, and whoever reads the other tensors does so.
     """
 
-    def __init__(
-        self, dataset: Dataset, name: str, dtype: DType, checksum: Callable[[], Checksum] | None = None
-    ) -> None:
+    def __init__(self, dataset: Dataset, name: str, dtype: DType) -> None:
         self.name, self.dtype, self.shape = name, dtype, dataset.shape
-        self._dataset, self._checksum = dataset, checksum if self.size > 1 else None
+        self._dataset = dataset
+        self._checksum: Callable[[], Checksum] | None = None
+
+    def hold_against(self, checksum: Callable[[], Checksum]) -> None:
+        """From now on hold the file that the dataset is in against what this makes, before elements are given."""
+        self._checksum = checksum
 
     @property
     def extent(self) -> Extent | None:  # type: ignore[override]
