@@ -26,12 +26,14 @@ def fork(work: Callable[[], object]) -> int:
         return child
     code = 1
     try:
-        work()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        try:
+            work()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        finally:
+            atexit._run_exitfuncs()
     finally:
-        atexit._run_exitfuncs()
         os._exit(code)
 
 
@@ -97,9 +99,15 @@ def run_command(arguments: list[str], start: int | None = None, *, size: int | N
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    signal.signal(signal.SIGTERM, cli._end)  # as `cli.main` does, which may come later than the signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     if size is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    if start is not None:
-        os.write(start, b"!")
+    real = cli.run
+
+    def run(arguments: list[str]) -> int:
+        if start is not None:
+            os.write(start, b"!")
+        return real(arguments)
+
+    cli.run = run
     cli.main()

@@ -4,9 +4,12 @@ import errno
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -172,3 +175,183 @@ def test_files_of_an_older_model_go_after_the_new_one_is_there(tmp_path):
         sink.open().write(b"new")
     assert names(tmp_path) == ["a-2-of-2", "a.index"]
     assert (tmp_path / "a-2-of-2").read_bytes() == b"new"
+
+
+def test_the_number_of_a_dead_writer_may_be_in_use_again(tmp_path):
+    stale = tmp_path / f".other.bin.{os.getpid()}-00000000.partial"
+    stale.write_bytes(b"half")
+    with Sink(tmp_path / "a.bin") as sink:
+        sink.open().write(b"whole")
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_what_came_meanwhile_is_not_replaced_unasked(tmp_path):
+    with pytest.raises(OutputExistsError), Sink(tmp_path / "a.bin") as sink:
+        sink.open().write(b"late")
+        (tmp_path / "a.bin").write_bytes(b"first")
+    assert names(tmp_path) == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"first"
+
+
+def test_parts_that_came_meanwhile_go_as_well(tmp_path):
+    with Sink(tmp_path / "a.index", force=True) as sink:
+        sink.supersede(re.compile("a-[0-9]-of-[0-9]"))
+        sink.open("a-1-of-1").write(b"new")
+        sink.open().write(b"new")
+        (tmp_path / "a-1-of-2").write_bytes(b"another")
+    assert names(tmp_path) == ["a-1-of-1", "a.index"]
+
+
+def put(folder, content=b"new"):
+    with Sink(folder / "a.bin", force=True) as sink:
+        sink.open().write(content)
+        return next(folder.glob(".*partial")).stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o664, 0o755])
+def test_permissions_of_the_old_file_are_kept(tmp_path, mode):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    (tmp_path / "a.bin").chmod(mode)
+    assert put(tmp_path) == 0o600  # nobody else reads it before it has its permissions
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == mode
+
+
+def test_permissions_of_a_new_file_are_those_of_any_new_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        put(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o640
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    """It may be the content of other names as well, as in a cache of the Hugging Face Hub."""
+    (tmp_path / "blob").write_bytes(b"old")
+    (tmp_path / "blob").chmod(0o600)
+    (tmp_path / "a.bin").symlink_to("blob")
+    os.link(tmp_path / "blob", tmp_path / "hard")
+    put(tmp_path)
+    assert not (tmp_path / "a.bin").is_symlink()
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o600
+    assert (tmp_path / "blob").read_bytes() == (tmp_path / "hard").read_bytes() == b"old"
+
+
+def test_another_hard_link_keeps_the_old_content(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    os.link(tmp_path / "a.bin", tmp_path / "kept")
+    put(tmp_path)
+    assert ((tmp_path / "a.bin").read_bytes(), (tmp_path / "kept").read_bytes()) == (b"new", b"old")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(Path.mkdir, "is a folder"), (os.mkfifo, "no regular file"), ("link", "no regular file")]
+)
+def test_what_is_no_file_is_not_replaced(tmp_path, make, said):
+    target = tmp_path / "a.bin"
+    target.symlink_to("/dev/null") if make == "link" else make(target)
+    for force in (False, True):
+        with pytest.raises(StorageError, match=said):
+            Sink(target, force=force).require_free()
+        with pytest.raises(StorageError, match=said), Sink(target, force=force) as sink:
+            sink.open("b.bin").write(b"beside")
+            sink.open()
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_missing_folder_is_noticed_before_anything_is_done(tmp_path):
+    with pytest.raises(StorageError, match="no folder"):
+        Sink(tmp_path / "none" / "a.bin").require_free()
+
+
+def test_a_folder_that_may_not_be_written(tmp_path):
+    """As a user who is not above permissions."""
+    (tmp_path / "a.bin").write_bytes(b"old")
+    tmp_path.chmod(0o555)
+    code = f"""
+import os
+from panmodel.errors import StorageError
+from panmodel.io.sink import Sink
+os.chdir({str(tmp_path)!r})
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    with Sink("a.bin", force=True) as sink:
+        sink.open().write(b"new")
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    tmp_path.chmod(0o755)
+    assert os.strerror(errno.EACCES) in done.stdout
+    assert names(tmp_path) == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+
+
+def calls_of(monkeypatch):
+    """A list that fills with what is asked of the system: the call, and the names without their temporary parts."""
+    log = []
+
+    def plain(path):
+        name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.fspath(path)
+        return re.sub(r"^\.(.+)\.\d+-[0-9a-f]{8}\.(?:\w+\.)?(\w+)$", r"\1 \2", Path(name).name)
+
+    def logged(name, real):
+        def call(*paths):
+            log.append(" → ".join([f"{name} {plain(paths[0])}", *map(plain, paths[1:])]))
+            return real(*paths)
+
+        return call
+
+    for name in ("fsync", "replace", "rename"):
+        monkeypatch.setattr(os, name, logged(name, getattr(os, name)))
+    return log
+
+
+def test_content_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, monkeypatch):
+    log = calls_of(monkeypatch)
+    put(tmp_path)
+    assert log == ["fsync a.bin partial", "replace a.bin partial → a.bin", f"fsync {tmp_path.name}"]
+
+
+def test_each_step_of_a_set_is_on_the_disk_before_the_next(tmp_path, monkeypatch):
+    for name in ("a.bin", "b.bin", "c.bin"):
+        (tmp_path / name).write_bytes(b"old")
+    log, folder = calls_of(monkeypatch), f"fsync {tmp_path.name}"
+    with Sink(tmp_path / "a.bin", force=True) as sink:
+        sink.open().write(b"new")
+        sink.open("b.bin").write(b"new")
+        sink.supersede(re.compile("c.bin"))
+    content = ["fsync a.bin partial", "fsync b.bin partial"]
+    aside = ["rename a.bin → a.bin aside", "rename b.bin → b.bin aside", "rename c.bin → c.bin aside"]
+    others, main = ["replace b.bin partial → b.bin"], ["replace a.bin partial → a.bin"]
+    assert log == [*content, *aside, folder, *others, folder, *main, folder]
+    assert names(tmp_path) == ["a.bin", "b.bin"]
+
+
+def test_a_fork_of_the_writer_does_not_take_its_files_away(tmp_path):
+    with Sink(tmp_path / "a.bin") as sink:
+        staged = sink.open()
+        staged.write(b"whole")
+        child = os.fork()
+        if child == 0:
+            staged._remove()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert staged.partial.exists()
+    assert (tmp_path / "a.bin").read_bytes() == b"whole"
+
+
+def test_threads_may_write_into_one_folder(tmp_path):
+    def write(number):
+        for _ in range(5):
+            put(tmp_path, bytes([number]) * 1000) if number else Sink(tmp_path / "b.bin", force=True).require_free()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names(tmp_path) == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() in (b"\1" * 1000, b"\2" * 1000)

@@ -47,16 +47,21 @@ class _Ended(BaseException):
     """A signal asks to end; this ends what is being written in good order."""
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self.name, self.exit_code = signal.Signals(number).name, 128 + number
         super().__init__(number)
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as under nohup
-            signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:]))
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as under nohup
+                signal.signal(number, _end)
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:  # once more, or while the last words are said
+        sys.exit(INTERRUPTED)
+    except _Ended as ended:
+        sys.exit(ended.exit_code)
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -81,8 +86,7 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _say("interrupted; nothing was left half-written", INTERRUPTED)
     except _Ended as ended:
-        name = signal.Signals(ended.number).name
-        return _say(f"ended by {name}; nothing was left half-written", 128 + ended.number)
+        return _say(f"ended by {ended.name}; nothing was left half-written", ended.exit_code)
     except click.ClickException as error:
         error.show()
         return USAGE
