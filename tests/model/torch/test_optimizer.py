@@ -36,6 +36,8 @@ def zeros(*shape: int) -> Tensor:
     [
         (("exp_avg", "exp_avg_sq"), {}, "adam"),
         (("exp_avg", "exp_avg_sq"), {"decoupled_weight_decay": True}, "adamw"),
+        (("exp_avg", "exp_avg_sq"), {"foreach": None, "lr": 0.1}, "radam"),
+        (("exp_avg", "exp_avg_sq"), {"foreach": None, "amsgrad": False}, "adam"),
         (("exp_avg", "exp_avg_sq", "mu_product"), {}, "nadam"),
         (("momentum_buffer",), {}, "sgd"),
         (("square_avg",), {}, "rmsprop"),

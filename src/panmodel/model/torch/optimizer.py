@@ -36,6 +36,9 @@ _KINDS_BY_SETTINGS = (
     ({"rho"}, "adadelta"),
     ({"history_size"}, "lbfgs"),
 )
+#: Beside rate, betas, eps and decay; it has the slots of Adam, and those settings of Adam that came after `amsgrad`.
+_OF_RADAM = frozenset({"foreach", "maximize", "capturable", "differentiable", "decoupled_weight_decay"})
+_OF_ADAM = frozenset({"lr", "betas", "eps", "weight_decay", "initial_lr"})
 _MOST_SETTINGS = 16  # values in a list that is a setting
 
 #: A parameter's name and tensor.
@@ -79,7 +82,11 @@ class Optimizer:
         settings = self.settings()
         found = next((kind for needed, kind in _KINDS_BY_SLOTS if needed <= slots), "")
         found = found or next((kind for needed, kind in _KINDS_BY_SETTINGS if needed <= set(settings)), "")
-        return "adamw" if found == "adam" and settings.get("decoupled_weight_decay") is True else found
+        if found != "adam":
+            return found
+        if "foreach" in settings and set(settings) - {"param_groups"} <= _OF_RADAM | _OF_ADAM:
+            return "radam"
+        return "adamw" if settings.get("decoupled_weight_decay") is True else found
 
     def step(self) -> int | Leaf | None:
         """What the first parameter's slots say of the number of steps."""
