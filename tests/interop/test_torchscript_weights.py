@@ -159,6 +159,26 @@ def test_quantized_weights(tmp_path: Path) -> None:
     assert model.metadata["values"][f"{name}.0.zero_point"] == weight.q_zero_point()
 
 
+class Sparse(nn.Module):
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        dense = torch.arange(12.0).reshape(3, 4) % 3
+        self.register_buffer("mask", dense.to_sparse() if layout == "coo" else dense.to_sparse_csr())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mask.to_dense()
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr"])
+def test_sparse_tensors(tmp_path: Path, layout: str) -> None:
+    module = Sparse(layout)
+    torch.jit.script(module).save(str(tmp_path / "net.pt"))
+    pm.convert(tmp_path / "net.pt", tmp_path / "out.pth", weights_only=True)
+    mask = torch.load(tmp_path / "out.pth", weights_only=True)["mask"]
+    assert mask.layout == module.mask.layout
+    assert bits(mask.to_dense()) == bits(module.mask.to_dense())
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_weights_move_bit_by_bit(tmp_path: Path, name: str) -> None:
     path = saved(tmp_path, name)

@@ -16,6 +16,11 @@ from panmodel.wire.zip import Archive
 
 _WINDOW = 1 << 14  # bytes of a file in which the end of a pickle is looked for at first
 _NESTED = Global("torch.storage", "_load_from_bytes")
+#: Storages that have a class in pickles that C++ writes, and none in Python.
+CPP_STORAGES = {
+    Global("torch", f"{name[0].upper()}{name[1:]}Storage".replace("Uint", "UInt")): dtypes.BY_TORCH[name]
+    for name in (*(name for name in dtypes.BY_TORCH if name.startswith("float8")), "uint16", "uint32", "uint64")
+}
 _DEEPEST = 4  # files of torch.save within the pickles of each other
 
 Persistent = Callable[[object], object]
@@ -205,6 +210,8 @@ def storage_type(kind: object, where: str) -> DType | None:
         raise CorruptError(f"{describe(kind)} is no class of a storage", where=where)
     if kind in UNTYPED_STORAGES:
         return None
+    if kind in CPP_STORAGES:
+        return CPP_STORAGES[kind]
     if kind.module != "torch" or kind.name not in dtypes.BY_TORCH_STORAGE:
         raise UnsupportedError(f"storages of the class {describe(kind)} are not read", where=where)
     return dtypes.BY_TORCH_STORAGE[kind.name]

@@ -21,13 +21,22 @@ from dataclasses import dataclass, field
 from panmodel.errors import CorruptError, LimitError, UnsafeError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Constructor, Global, describe
-from panmodel.wire.torch_unpickling import Unpickling
+from panmodel.wire.torch_rebuild import Rebuilding
+from panmodel.wire.torch_unpickling import CPP_STORAGES, Unpickling
 from panmodel.wire.torch_zip import ZipStorages, find_root, is_big_endian, member_text
 from panmodel.wire.zip import Archive
 
 #: The module of every class that a program defines; of nested ones, what its names begin with.
 CLASSES = "__torch__"
 _LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
+#: Number of a layout in C++ → its name, and how many tensors one is made of.
+_LAYOUTS = {
+    1: ("sparse_coo", 2),
+    2: ("sparse_csr", 3),
+    4: ("sparse_csc", 3),
+    5: ("sparse_bsr", 3),
+    6: ("sparse_bsc", 3),
+}
 _CLASS = re.compile(
     r"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]\n(?:  __buffers__ = \[(.*)\]\n)?", re.MULTILINE
 )
@@ -143,8 +152,18 @@ def pickle_names(where: str) -> dict[Global, Constructor | None]:
             raise CorruptError("a list is built of something else than a list", where=where)
         return args[0]
 
+    def sparse(args: tuple[object, ...]) -> object:
+        """_rebuild_sparse_tensor(layout, size, requires_grad, component, …, hooks), in an order of C++'s own."""
+        if len(args) < 4 or type(args[0]) is not int or args[0] not in _LAYOUTS:
+            return rebuilding.sparse(args)
+        layout, count = _LAYOUTS[args[0]]
+        return rebuilding.sparse((layout, (*args[3 : 3 + count], args[1])))
+
+    rebuilding = Rebuilding(where, 0, DEFAULT)
     names: dict[Global, Constructor | None] = {Global("torch.jit._pickle", name): listed for name in _LISTS}
-    return {**names, Global("torch.jit._pickle", "restore_type_tag"): tagged}
+    names[Global("torch.jit._pickle", "restore_type_tag")] = tagged
+    names |= dict.fromkeys(CPP_STORAGES)
+    return {**names, Global("torch._utils", "_rebuild_sparse_tensor"): sparse}
 
 
 def refuse_foreign(unpickling: Unpickling) -> None:
