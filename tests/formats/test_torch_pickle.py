@@ -372,9 +372,14 @@ def test_other_archives_are_not_taken_for_it(tmp_path: Path) -> None:
             for member in members:
                 file.writestr(member, b"")
         assert not torch_pickle.sniff(Location(tmp_path / "a.pt")), members
-    for other in (b"", b"\x80", b"\x80\x02}", b"\x80\x09}.", b"\x80\x04\x8c\x1ctorch.distributed.checkpoint."):
+    for other in (b"", b"\x80", b"\x80\x02}", b"\x80\x09}."):
         (tmp_path / "a.pt").write_bytes(other)
         assert not torch_pickle.sniff(Location(tmp_path / "a.pt")), other
+    for name in ("a.pt", ".metadata"):
+        (tmp_path / name).write_bytes(b"\x80\x02ctorch.distributed.checkpoint.state_dict_saver\nsave\n)R.")
+    assert not torch_pickle.sniff(Location(tmp_path / ".metadata"))
+    with pytest.raises(UnsafeError, match="state_dict_saver"):
+        torch_pickle.read(Location(tmp_path / "a.pt"))
     (tmp_path / "a.pt").write_bytes(b"\x80\x02}.")
     assert torch_pickle.sniff(Location(tmp_path / "a.pt"))
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _HEAD = 512
 _PROTOCOLS = range(2, 6)
 _STOP = b"."
-#: In the first bytes of a plain pickle that another reader is for.
-_OTHERS = (b"torch.distributed.checkpoint",)
+#: A plain pickle of this name, with these bytes at its beginning, describes the files of a distributed checkpoint.
+_DISTRIBUTED = (".metadata", b"torch.distributed.checkpoint")
 
 
 def sniff(location: Location) -> bool:
@@ -52,8 +52,12 @@ def _sniff_file(location: Location) -> bool:
 
     if container_of(head) == "legacy":
         return True
-    source = location.open() if head[1:2] and head[1] in _PROTOCOLS else None
-    return source is not None and source.read(source.size - 1, 1) == _STOP and not any(name in head for name in _OTHERS)
+    if head[1:2] == b"" or head[1] not in _PROTOCOLS:
+        return False
+    if location.path.name == _DISTRIBUTED[0] and _DISTRIBUTED[1] in head:
+        return False
+    source = location.open()
+    return source.read(source.size - 1, 1) == _STOP
 
 
 def _sniff_zip(location: Location) -> bool:
