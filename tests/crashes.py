@@ -110,9 +110,11 @@ class Bench:
             self.found["steps"] += len(chosen)
 
     def moments(self, count: int) -> None:
-        """Die at random moments: most over an old set, each fifth over none."""
+        """Die at random moments, so many times: most over an old set, each fifth over none."""
         seconds = min(self._watched(-1.0)[0] for _ in range(3))
-        for number in range(count):
+        for number in range(5 * count):  # a process that is done does not die
+            if self.found["killed"] == count:
+                break
             old = number % 5 != 4
             folder = self.stage(old=old)
             _, status = self._watched(random.uniform(0, seconds), folder)

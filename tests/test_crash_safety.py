@@ -1,14 +1,20 @@
 """Whenever and however a writer of any format ends, there is the old file or the whole new one, and nothing else."""
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tests.crash_cases import CASES
+from tests.crash_cases import CASES, NEW, OLD, tensors_alone
 
+from panmodel import formats
+from panmodel.errors import PanmodelError, ReadError
 from panmodel.formats import registry
 
 ROOT = Path(__file__).parents[1]
@@ -46,3 +52,75 @@ def test_every_format_that_is_written_is_here():
     split = {name for name, record in registry().items() if record.shards}
     assert written == {case.format for case in CASES.values()}
     assert split == {case.format for case in CASES.values() if case.parts}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_interrupted_says_so_and_leaves_nothing(tmp_path, number):
+    source, target = tmp_path / "large.npy", tmp_path / "to" / "model.safetensors"
+    np.lib.format.open_memmap(source, "w+", np.float32, (64 << 20,)).flush()
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    command = [sys.executable, "-m", "panmodel", "convert", "--force", source, target]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    while not list(target.parent.glob(".*.partial")) and child.poll() is None:
+        time.sleep(0.001)
+    child.send_signal(number)
+    said = child.communicate()[1]
+    assert child.returncode == 128 + number
+    assert "nothing was left half-written" in said and "Traceback" not in said
+    assert os.listdir(target.parent) == ["model.safetensors"]
+    assert target.read_bytes() == b"old"
+
+
+def heed():
+    """What a shell starts in the background does not hear of Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def save(folder, version):
+    CASES["safetensors in shards"].write(tensors_alone(version, 600), folder, 600, force=True)
+    return folder / "model.safetensors.index.json"
+
+
+def test_a_model_that_is_replaced_while_it_is_opened_is_opened_again(tmp_path, monkeypatch):
+    path, real, versions = save(tmp_path, OLD), formats._open, iter([NEW])
+
+    def open_slowly(record, location):
+        model = real(record, location)
+        for version in versions:
+            save(tmp_path, version)
+            break
+        return model
+
+    monkeypatch.setattr(formats, "_open", open_slowly)
+    new = tensors_alone(NEW, 600).tensors
+    assert {name: tensor.numpy().tobytes() for name, tensor in formats.read(path).tensors.items()} == {
+        name: tensor.numpy().tobytes() for name, tensor in new.items()
+    }
+    versions = itertools.cycle([OLD, NEW])
+    with pytest.raises(ReadError, match="again and again"):
+        formats.read(path)
+
+
+def test_half_a_set_in_a_folder_is_not_taken_for_a_model(tmp_path):
+    """A first conversion died when one shard had its name: alone, it would be read as a whole file."""
+    save(tmp_path, OLD)
+    first = tmp_path / "model-00001-of-00005.safetensors"
+    for path in tmp_path.iterdir():
+        if path != first:
+            path.unlink()
+    assert formats.read(tmp_path).tensors
+    (tmp_path / ".model.safetensors.index.json.1-00000000.none.aside").touch()
+    (tmp_path / f".{first.name}.1-00000000.new.aside").write_text(str(first.stat().st_ino))
+    with pytest.raises(PanmodelError):
+        formats.read(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_was_opened_stays_readable(tmp_path):
+    model = formats.read(save(tmp_path, OLD))
+    save(tmp_path, NEW)
+    right = tensors_alone(OLD, 600).tensors
+    for name, tensor in model.tensors.items():
+        assert tensor.numpy().tobytes() == right[name].numpy().tobytes()
