@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.torchscript_files import CODE, CONV, archive, call, of_class, view
+from tests.torchscript_files import CODE, CONV, Pickled, archive, call, of_class, view
 
 from panmodel.errors import CorruptError, LimitError, UnsafeError
 from panmodel.limits import Limits
@@ -87,6 +87,17 @@ def test_all_foreign_names_are_listed(tmp_path: Path) -> None:
 def test_a_pickle_that_contradicts_itself_is_refused(tmp_path: Path, value: object, complaint: str) -> None:
     with pytest.raises(CorruptError, match=complaint):
         opened(tmp_path, of_class("Net", {"a": value}))
+
+
+def test_sparse_and_narrow_tensors_as_cpp_writes_them(tmp_path: Path) -> None:
+    narrow = view("1", 2, (2,), (1,)).replace(b"FloatStorage", b"UInt16Storage")
+    indices = view("0", 6, (2, 3), (3, 1)).replace(b"FloatStorage", b"LongStorage")
+    hooks = Pickled(b"ccollections\nOrderedDict\n)R")
+    parts = (1, (3, 4), False, Pickled(indices), view("0", 12, (3,), (1,)), hooks)
+    state = {"mask": call("_rebuild_sparse_tensor", *parts, module="torch._utils"), "narrow": Pickled(narrow)}
+    held = opened(tmp_path, of_class("Net", state)).value.states[0]  # type: ignore[attr-defined]
+    assert (held["mask"].layout, held["mask"].shape) == ("sparse_coo", (3, 4))
+    assert (held["narrow"].dtype.name, held["narrow"].shape) == ("uint16", (2,))
 
 
 def test_constants_are_a_tuple(tmp_path: Path) -> None:
