@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,10 @@ def generated(folder: Path) -> None:
 
 def run(arguments: list[str], folder: Path) -> str:
     command = [sys.executable, "-m", "panmodel", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode > 1:  # 1 says that something differs
+        raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")
+    return done.stdout
 
 
 def rendered(text: str, folder: Path) -> str:
@@ -36,7 +40,7 @@ def rendered(text: str, folder: Path) -> str:
 
     def output(match: re.Match[str]) -> str:
         command, fence = match["what"], match["fence"]
-        said = run(command.split()[1:], folder).rstrip()
+        said = run(shlex.split(command)[1:], folder).rstrip()
         if fence == "console":
             said = f"```console\n$ {command}\n{said}\n```"
         return f"<!-- output of: {command} -->\n{said}\n"

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def said(*arguments, folder=ROOT):
+def said(*arguments, folder=ROOT, code=0):
     command = [sys.executable, "-m", "panmodel", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stdout
 
 
 def test_the_format_matrix_is_the_registry_s():
@@ -23,6 +26,16 @@ def test_the_format_matrix_is_the_registry_s():
 def test_inspect_says_what_the_readme_shows():
     shown = re.search(r"\$ panmodel inspect (\S+)\n(.*?)\n```", README, re.S)
     assert said("inspect", shown[1]).strip() == shown[2]
+
+
+def test_the_differences_are_those_that_the_readme_shows(tmp_path):
+    """The shown conversion, and what `diff` says of its result; the paths are those of this test."""
+    shown = dict(re.findall(r"\$ panmodel (convert [^\n]*weights\.safetensors[^\n]*|diff [^\n]*)\n(.*?)\n```", README, re.S))
+    (made, _), (compared, differences) = sorted(shown.items())
+    weights = str(tmp_path / "weights.safetensors")
+    said(*[weights if word == "weights.safetensors" else word for word in shlex.split(made)])
+    words = [weights if word == "weights.safetensors" else word for word in shlex.split(compared)]
+    assert said(*words, code=1).replace(weights, "weights.safetensors").strip() == differences
 
 
 def test_the_generated_example_is_what_convert_writes(tmp_path):
@@ -41,7 +54,7 @@ def test_every_named_file_is_there():
 
 
 def test_every_option_of_the_command_table_exists():
-    for command in ("inspect", "convert", "verify"):
+    for command in ("inspect", "convert", "verify", "diff", "scan"):
         row = re.search(rf"^\| `panmodel {command} .*$", README, re.M)[0]
         help_text = said(command, "--help")
         for option in re.findall(r"`(--[a-z-]+)", row):

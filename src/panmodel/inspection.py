@@ -51,7 +51,7 @@ class Inspection:
         operators: How often each operator occurs, most frequent first.
         signatures: Signature name → inputs and outputs.
         nodes: The graph's nodes as (operator, name, operands).
-        training: Step, optimizer, hyper-parameters and slots, if there are any.
+        training: Step, epoch, loss, optimizer, hyper-parameters and slots, if there are any.
         notices: What could not be read as it stands.
     """
 
@@ -126,6 +126,7 @@ def _training(model: Model) -> dict[str, Any] | None:
     return {
         "step": state.step,
         "epoch": state.epoch,
+        "loss": state.loss,
         "optimizer": state.optimizer,
         "hyperparameters": dict(state.hyperparameters),
         "slots": {slot: sum(slot in slots for slots in state.slots.values()) for slot in kinds},

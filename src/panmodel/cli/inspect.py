@@ -49,7 +49,7 @@ def _print_head(found: Inspection) -> None:
 
 
 def _training(training: Any) -> str:
-    parts = [f"{key} {training[key]}" for key in ("step", "epoch") if training[key] is not None]
+    parts = [f"{key} {training[key]}" for key in ("step", "epoch", "loss") if training[key] is not None]
     if training["optimizer"]:
         parts.append(training["optimizer"])
     parts += [f"{key}={value}" for key, value in training["hyperparameters"].items()]
