@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 SECONDS, WALL_SECONDS = 5, 60  # of the processor; and by the clock, which counts what others do to the machine too
 BOUND = 64 * MIB
+BRIEF = 0.004  # seconds in which no such amount can be filled; asking the system for the peak takes long on some
 LARGE = 64 * MIB  # bytes of a tensor that is looked at only in part
 ROOM = BOUND + 2 * LARGE + 64 * MIB  # address space beyond what the interpreter has
 INSPECTED = 8  # one of so many mutants is opened as a user does, without a format being named
@@ -117,13 +118,14 @@ def run_batch(run: Run, slot: int, begin: int, end: int) -> None:
     gc.collect()
     gc.freeze()
     bound_address_space()
+    before = _peak()
     for number in range(begin, end):
         run.verdicts.begin(slot, number)
         victim, contents = run.mutant(number)
         folder = place / victim.seed
         for name, data in zip(victim.names, contents, strict=True):
             (folder / name).write_bytes(data)
-        _judge(run, slot, victim, contents, number, folder, right[victim.seed])
+        _judge(run, slot, victim, contents, number, folder, right[victim.seed], before)
         for name in victim.names:
             (folder / name).write_bytes(run.seeds[victim.seed].files[name])
 
@@ -142,10 +144,17 @@ def bound_address_space() -> None:
 
 
 def _judge(
-    run: Run, slot: int, victim: Victim, contents: tuple[bytes, ...], number: int, folder: Path, right: object
+    run: Run,
+    slot: int,
+    victim: Victim,
+    contents: tuple[bytes, ...],
+    number: int,
+    folder: Path,
+    right: object,
+    before: int,
 ) -> None:
     seed = run.seeds[victim.seed]
-    reading, before, began = Reading(registry()[run.name]), _peak(), process_time()
+    reading, began = Reading(registry()[run.name]), process_time()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     label = text = ""
@@ -167,12 +176,13 @@ def _judge(
         verdict, label, text = "foreign", _label(type(error).__name__, error), traceback.format_exc()
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    seconds, grown = process_time() - began, _peak() - before
+    seconds = process_time() - began
+    grown = _peak() - before if seconds > BRIEF else 0
     if grown > BOUND + 2 * reading.largest + sum(map(len, seed.files.values())) and verdict not in WRONG:
         verdict, label, text = "memory", f"memory-{victim.seed}-{verdict}", f"{grown / MIB:.0f} MiB\n"
     if grown > BOUND // 4:
         gc.collect()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew, where the system lets it
     run.verdicts.add(slot, verdict, seconds, grown)
     if verdict in WRONG or verdict == "OSError":
         run.keep(victim, contents, number, label, text)

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -36,6 +37,7 @@ from mutation_containers import bundle
 from panmodel.formats import registry
 
 BATCH = 1000
+PLENTY = 4000  # bytes of a seed from which on it is chosen less often
 FAST = Path("/dev/shm")  # in memory, where the system has it
 
 
@@ -96,6 +98,9 @@ class Run:
 
     def __init__(self, name: str, seeds: list[Seed], args: argparse.Namespace, folder: Path, work: Path) -> None:
         self.name, self.seeds, self.victims = name, {seed.name: seed for seed in seeds}, victims_of(seeds)
+        # large files take longer to read, and hold little that small ones do not
+        sizes = {seed.name: sum(map(len, seed.files.values())) for seed in seeds}
+        self.weights = list(accumulate(min(1, PLENTY / sizes[victim.seed]) for victim in self.victims))
         self.args, self.folder, self.work = args, folder, work
         self.verdicts = Verdicts(args.workers)
         self.tally = folder / f"{name}.tally.json"
@@ -108,7 +113,7 @@ class Run:
 
     def mutant(self, number: int) -> tuple[Victim, tuple[bytes, ...]]:
         chance = Random(f"{self.args.seed} {self.name} {number}")
-        victim = chance.choice(self.victims)
+        (victim,) = chance.choices(self.victims, cum_weights=self.weights)
         return victim, victim.mutant(chance)
 
     def go(self) -> None:
