@@ -36,7 +36,11 @@ def zeros(*shape: int) -> Tensor:
     [
         (("exp_avg", "exp_avg_sq"), {}, "adam"),
         (("exp_avg", "exp_avg_sq"), {"decoupled_weight_decay": True}, "adamw"),
-        (("exp_avg", "exp_avg_sq"), {"foreach": None, "lr": 0.1}, "radam"),
+        (
+            ("exp_avg", "exp_avg_sq"),
+            dict.fromkeys(("lr", "betas", "eps", "weight_decay", "foreach", "maximize"), 1),
+            "radam",
+        ),
         (("exp_avg", "exp_avg_sq"), {"foreach": None, "amsgrad": False}, "adam"),
         (("exp_avg", "exp_avg_sq", "mu_product"), {}, "nadam"),
         (("momentum_buffer",), {}, "sgd"),

@@ -36,9 +36,9 @@ _KINDS_BY_SETTINGS = (
     ({"rho"}, "adadelta"),
     ({"history_size"}, "lbfgs"),
 )
-#: Beside rate, betas, eps and decay; it has the slots of Adam, and those settings of Adam that came after `amsgrad`.
-_OF_RADAM = frozenset({"foreach", "maximize", "capturable", "differentiable", "decoupled_weight_decay"})
-_OF_ADAM = frozenset({"lr", "betas", "eps", "weight_decay", "initial_lr"})
+#: RAdam has the slots of Adam and its settings, without `amsgrad`: always these, and in some versions those.
+_OF_RADAM = frozenset({"lr", "betas", "eps", "weight_decay", "foreach"})
+_OF_LATER_RADAM = frozenset({"initial_lr", "maximize", "capturable", "differentiable", "decoupled_weight_decay"})
 _MOST_SETTINGS = 16  # values in a list that is a setting
 
 #: A parameter's name and tensor.
@@ -84,7 +84,7 @@ class Optimizer:
         found = found or next((kind for needed, kind in _KINDS_BY_SETTINGS if needed <= set(settings)), "")
         if found != "adam":
             return found
-        if "foreach" in settings and set(settings) - {"param_groups"} <= _OF_RADAM | _OF_ADAM:
+        if set(settings) >= _OF_RADAM >= set(settings) - _OF_LATER_RADAM - {"param_groups"}:
             return "radam"
         return "adamw" if settings.get("decoupled_weight_decay") is True else found
 
