@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 import zipfile
 from collections import OrderedDict, defaultdict
 
@@ -40,6 +41,14 @@ def archive(data, name="archive/data.pkl", method=zipfile.ZIP_STORED):
     return file.getvalue()
 
 
+def zipped_pickles(**pickles):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as zipped:
+        for name, data in pickles.items():
+            zipped.writestr(f"archive/{name}.pkl", data)
+    return file.getvalue()
+
+
 HOSTILE = {
     "protocol 0": SYSTEM + b".",
     "protocol 2": b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.",
@@ -69,6 +78,21 @@ HOSTILE = {
     "deflated": archive(SYSTEM + b".", method=zipfile.ZIP_DEFLATED),
     "zip in a zip": archive(archive(SYSTEM + b"."), "inner.pt"),
     "layer that is called": b"\x80\x02ctorch.nn.modules.linear\nLinear\nK\x02K\x02\x86R.",
+    "octal integer": b"I010\n0" + SYSTEM + b".",
+    "item of a list": b"(NlI0\nNs0" + SYSTEM + b".",
+    "state of a list": b"(lNb0" + SYSTEM + b".",
+    "long key": b"((" + b"N" * 300 + b"tNd0" + SYSTEM + b".",
+    "blank behind a string": b"S'x' \n0" + SYSTEM + b".",
+    "behind five million bytes": b"S'" + b"a" * 5_000_000 + b"'\n0" + SYSTEM + b".",
+    "arguments in a list": b"ctorch.hub\nload\n(S'x'\nlR.",
+    "line without an end": b"cantigravity\nflyx",
+    "state of a module": b"\x80\x02ctorch.nn.functional\ntorch\n}X\x04\x00\x00\x00loadK\x01sb.",
+    "attributes of an allowed class": b"\x80\x02ctorch\nTensor\nN}X\x01\x00\x00\x00aK\x01s\x86b.",
+    "attribute of a function of TorchScript": zipped_pickles(
+        data=stacked("torch.jit._pickle", "build_intlist.__builtins__.__getitem__", b"\x8c\x04eval\x85"),
+        constants=b"\x80\x02).",
+    ),
+    "picture too": b"GIF89a\0\0\0(NlI0\nNs0" + SYSTEM + b".;",
     "class of the standard library": b"\x80\x02clogging.handlers\nSocketHandler\n)\x81}X\x08\x00\x00\x00_modules}sb.",
 }
 
@@ -117,6 +141,33 @@ def test_layers_of_pytorch_are_clean(tmp_path):
 @pytest.mark.parametrize("data", [b"\x80\x02}X\xff\x00", b"\x80\x04\x95", b"\x80\x02K\x01.garbage", b"\x80\x02\xff"])
 def test_broken_pickles_are_undecided(tmp_path, data):
     assert scan_bytes(tmp_path, data).verdict is UNDECIDED
+
+
+SLOW = {
+    "pickles that begin everywhere": b"\x80\x02K\x01.junk" + (b"\x80\x02" + b"N0" * 100) * 20_000,
+    "the same inner pickle again and again": b"\x80\x04B"
+    + struct.pack("<I", 1 << 20)
+    + (b"\x80\x02" + b"N0" * ((1 << 19) - 2) + b"N.")
+    + b"q\x000"
+    + b"h\x000" * 20_000
+    + b"N.",
+    "text of a great many opcodes": b"N0" * 3_500_000 + SYSTEM,
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_the_opcodes_of_a_file_are_bounded(tmp_path, kind):
+    begin = time.process_time()
+    found = scan_bytes(tmp_path, SLOW[kind])
+    assert time.process_time() - begin < 15
+    assert found.verdict is (CLEAN if "again" in kind else UNDECIDED)
+
+
+@pytest.mark.parametrize("length", [128, 640, 896, 1152, 0x10280, 0x50480])
+def test_the_length_of_a_header_is_no_pickle(tmp_path, length):
+    header = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    data = struct.pack("<Q", length) + header.ljust(length) + b"\0"
+    assert scan_bytes(tmp_path, data).verdict is CLEAN
 
 
 def test_labels_are_no_pickle(tmp_path):

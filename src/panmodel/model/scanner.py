@@ -12,6 +12,8 @@ from panmodel.model.finding import Finding, Level, Rule
 
 #: Archives within archives, and everything taken together that is looked at in one file: members and unpacked bytes.
 _DEPTH, _MEMBERS, _UNPACKED = 6, 100_000, 1 << 30
+#: Opcodes of pickles that are run in one file: some seconds.
+_OPCODES = 6_000_000
 #: Findings of one rule in one file that are listed one by one.
 _LISTED = 50
 
@@ -42,6 +44,7 @@ class Budget:
 
     members: int = _MEMBERS
     unpacked: int = _UNPACKED
+    opcodes: int = _OPCODES
     counts: dict[str, int] = field(default_factory=dict)
 
 

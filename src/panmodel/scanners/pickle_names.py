@@ -85,8 +85,12 @@ _FUNCTION = re.compile(r"[a-z][a-z0-9_]*")
 #: Classes of PyTorch whose objects take their state as it is.
 _LAYERS = ("torch.nn.modules.", "torch.nn.parallel.data_parallel", "torch.nn.backends.", "torch.nn.utils.")
 _OPTIMIZERS = "torch.optim."
-#: What TorchScript's own unpickler knows; it is not Python's and imports nothing.
-_TORCHSCRIPT = re.compile(r"__torch__(\..*)?|torch\.jit\._pickle|torch\.ScriptObject")
+#: What TorchScript's own unpickler knows; it is not Python's and imports nothing. The names have no dots: were such an
+#: archive unpickled by Python, attributes of a function would lead to everything.
+_TORCHSCRIPT = re.compile(
+    r"__torch__(\.\w+)*:\w+|torch\.ScriptObject:\w+"
+    r"|torch\.jit\._pickle:(build_(int|tensor|double|bool)list|build_tensor_from_id|restore_type_tag)"
+)
 
 
 @cache
@@ -107,7 +111,7 @@ def is_allowed(name: Global, *, torchscript: bool = False) -> bool:
         return True
     if name.module in ("torch", "torch.cuda", "torch.sparse") and _TENSOR_TYPES.fullmatch(name.name):
         return True
-    return torchscript and _TORCHSCRIPT.fullmatch(name.module) is not None
+    return torchscript and _TORCHSCRIPT.fullmatch(f"{name.module}:{name.name}") is not None
 
 
 def is_layer(name: Global) -> bool:

@@ -7,23 +7,23 @@ was executed before it broke.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from panmodel import dtypes
-from panmodel.errors import PanmodelError, TruncatedError, UnsafeError
+from panmodel.errors import CorruptError, PanmodelError, TruncatedError, UnsafeError
 from panmodel.io.source import MemorySource, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import UNREADABLE, Scanner, Subject
+from panmodel.model.scanner import UNFINISHED, UNREADABLE, Scanner, Subject
 from panmodel.scanners.pickle_names import (
     is_allowed,
     is_layer,
-    is_stdlib,
     is_tensor_function,
     may_be_users,
     takes_plain_state,
 )
-from panmodel.wire.pickle import Global, Machine, Object, describe
+from panmodel.scanners.pickle_watcher import Stream, run
+from panmodel.wire.pickle import Global, Object, describe
 
 GLOBAL = Rule(
     "PM-PICKLE-GLOBAL",
@@ -58,87 +58,12 @@ TRAILING = Rule(
 _TORCH_MAGIC, _TORCH_PICKLES = 0x1950A86A20F9469CFC6C, 5
 _HIGHEST = 5
 _FIRST_WINDOW = 4 << 20
-_STREAMS, _EMBEDDED = 10_000, 20_000
+_STREAMS, _NESTED = 10_000, 20
+_PROBE = 1 << 16  # bytes that tell whether what is marked as a pickle goes on as one
 _BEGIN = re.compile(rb"\x80[\x00-\x05]")
-_STORAGE = Global("torch.storage", "UntypedStorage")
-_ENCODE = Global("_codecs", "encode")
+#: By which protocols 0 and 1 make any object.
+_RECONSTRUCTORS = frozenset({Global("copyreg", "_reconstructor"), Global("copy_reg", "_reconstructor")})
 _REBUILD_ANY = Global("torch._tensor", "_rebuild_from_type_v2")
-
-
-class _Watcher(Machine):
-    """A machine that keeps the objects it made, and the bytes that could be pickles again."""
-
-    def __init__(self, data: bytes, where: str) -> None:
-        super().__init__(data, where=where, persistent=_stored, string_encoding="latin-1")
-        self.made: list[Object] = []
-        self.packed: list[bytes] = []
-
-    def call(self, callee: object, args: object, kwargs: object = None, *, called: bool) -> object:
-        """See `Machine.call`."""
-        made = super().call(callee, args, kwargs, called=called)
-        if isinstance(made, Object):
-            self.made.append(made)
-            text = made.args[0] if callee == _ENCODE and made.args else None
-            if isinstance(text, str) and text.startswith("\x80"):
-                self._keep(text[: DEFAULT.pickle_bytes].encode("latin-1", "replace"))
-        return made
-
-    def push(self, value: object) -> None:
-        """See `Machine.push`."""
-        super().push(value)
-        if isinstance(value, (bytes, bytearray)):
-            self._keep(value)
-
-    def _keep(self, value: bytes | bytearray) -> None:
-        if len(value) > 3 and value[0] == 0x80 and value[1] <= _HIGHEST and len(self.packed) < _EMBEDDED:
-            self.packed.append(bytes(value))
-
-
-def _stored(identity: object) -> object:
-    """What a persistent id stands for: the class, in the oldest files of whole modules, else a storage."""
-    if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
-        return identity[1]
-    return Object(_STORAGE, (identity,))
-
-
-@dataclass
-class _Stream:
-    """One pickle that was run.
-
-    Attributes:
-        begin: Where it begins.
-        value: What it makes, if it came to its end.
-        error: Why it did not.
-        names: Every name in it, with where it is mentioned.
-        called: The names that are called as functions.
-        made: The objects in it.
-        packed: Bytes in it that may be pickles.
-    """
-
-    begin: int
-    value: object = None
-    error: PanmodelError | None = None
-    names: dict[Global, int] = field(default_factory=dict)
-    called: set[Global] = field(default_factory=set)
-    made: list[Object] = field(default_factory=list)
-    packed: list[bytes] = field(default_factory=list)
-    end: int = 0
-
-    def acts(self) -> bool:
-        """Whether CPython would have imported from the standard library, or called, before it stopped."""
-        return bool(self.called or self.made) or any(is_stdlib(name) for name in self.names)
-
-
-def _run(data: bytes, begin: int, where: str) -> _Stream:
-    machine, stream = _Watcher(data, where), _Stream(begin)
-    machine.position = begin
-    try:
-        stream.value = machine.run()
-    except PanmodelError as error:
-        stream.error = error
-    stream.names, stream.called, stream.end = dict(machine.globals), set(machine.called), machine.position
-    stream.made, stream.packed = machine.made, machine.packed
-    return stream
 
 
 def _loaded(source: Source, nbytes: int) -> bytes:
@@ -146,15 +71,19 @@ def _loaded(source: Source, nbytes: int) -> bytes:
 
 
 def recognises(subject: Subject) -> bool:
-    """Whether it begins as a pickle does; of the older protocols, which have no mark, the opcodes must make sense."""
+    """Whether it runs as a pickle: to its end, or until it has imported or called something.
+
+    The mark that younger pickles begin with proves nothing, since other formats have it by chance as the length of
+    their headers; older pickles have none and may be read as text.
+    """
     head = subject.head(2)
     if len(head) < 2:
         return False
     if head[0] == 0x80 and head[1] <= _HIGHEST:
-        return True
-    data = _loaded(subject.source, _FIRST_WINDOW)
-    stream = _run(data, 0, subject.source.name)
-    if stream.acts():
+        stream = run(subject, _loaded(subject.source, _PROBE), 0)
+        return stream.acts() or bool(stream.names) or type(stream.error) is not CorruptError
+    data, stream = _first(subject)
+    if stream.acts() or stream.may_go_on():
         return True
     return stream.error is None and not data[stream.end :].strip() and subject.source.size == len(data)
 
@@ -170,7 +99,7 @@ def scan(subject: Subject) -> None:
     is_torch = first.value == _TORCH_MAGIC
     count, end = 1, first.end + _raw_behind(subject, data, first)
     while end < len(data) and count < _STREAMS and not (is_torch and count == _TORCH_PICKLES):
-        stream = _run(data, end, subject.source.name)
+        stream = run(subject, data, end)
         if stream.error is not None and not stream.acts() and not is_torch:
             break
         _judge(subject, stream)
@@ -187,7 +116,7 @@ def scan(subject: Subject) -> None:
         subject.report(UNREADABLE, f"a file of torch.save has {_TORCH_PICKLES} pickles, this one {count}")
 
 
-def _raw_behind(subject: Subject, data: bytes, stream: _Stream) -> int:
+def _raw_behind(subject: Subject, data: bytes, stream: Stream) -> int:
     """How many raw bytes stand behind a pickle in torch's oldest files, whose pickles say what follows each."""
     value = stream.value
     if not subject.raw_between or not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Global):
@@ -200,15 +129,15 @@ def _raw_behind(subject: Subject, data: bytes, stream: _Stream) -> int:
     return 0
 
 
-def _first(subject: Subject) -> tuple[bytes, _Stream]:
+def _first(subject: Subject) -> tuple[bytes, Stream]:
     """The first pickle, and the bytes it was read from: as few of a large file as it takes."""
     source, window = subject.source, DEFAULT.pickle_bytes if subject.raw_between else _FIRST_WINDOW
     while True:
         data = _loaded(source, window)
-        stream = last = _run(data, 0, source.name)
+        stream = last = run(subject, data, 0)
         for _ in range(_TORCH_PICKLES - 1 if stream.value == _TORCH_MAGIC else 0):
             if last.error is None:
-                last = _run(data, last.end, source.name)
+                last = run(subject, data, last.end)
         more = len(data) < source.size and window < DEFAULT.pickle_bytes
         if not (more and isinstance(last.error, TruncatedError)):
             return data, stream
@@ -218,12 +147,13 @@ def _first(subject: Subject) -> tuple[bytes, _Stream]:
 def _search(subject: Subject, data: bytes, begin: int) -> None:
     """Pickles between raw bytes, as joblib and the oldest files of torch have them: only those that act count."""
     reached = begin
-    for number, match in enumerate(_BEGIN.finditer(data, begin)):
-        if number > _EMBEDDED:
+    for match in _BEGIN.finditer(data, begin):
+        if subject.budget.opcodes <= 0:
+            subject.report(UNFINISHED, "more of it may be pickles than a scan runs", offset=match.start())
             return
         if match.start() < reached:
             continue
-        stream = _run(data, match.start(), subject.source.name)
+        stream = run(subject, data, match.start())
         plausible = all(_is_dotted(name) for name in stream.names)
         if stream.names and plausible and (stream.error is None or stream.called):
             _judge(subject, stream)
@@ -238,40 +168,44 @@ def _complain(subject: Subject, error: PanmodelError) -> None:
     subject.report_error(error, EXTENSION if isinstance(error, UnsafeError) else UNREADABLE)
 
 
-def _judge(subject: Subject, stream: _Stream, rule: Rule = GLOBAL) -> None:
+def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
     """Report every name that is not allowed."""
     shapes: dict[Global, list[Object]] = {}
     for made in stream.made:
         if isinstance(made.cls, Global):
             shapes.setdefault(made.cls, []).append(made)
     for name, position in stream.names.items():
-        if is_allowed(name, torchscript=subject.torchscript):
+        if name in stream.changed:
+            subject.report(rule, f"changes {describe(name)}", offset=position)
+        elif is_allowed(name, torchscript=subject.torchscript):
             continue
-        layers = is_layer(name) or may_be_users(name)
-        objects = shapes.get(name, [])
-        if layers and name not in stream.called and objects and all(takes_plain_state(made) for made in objects):
-            if not is_layer(name):
-                subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
-        elif is_tensor_function(name) and not _is_used(name, objects, stream):
-            continue
-        elif not (name.module == "copy_reg" or name.module == "copyreg") or not _only_makes_layers(name, stream):
+        elif may_be_users(name) and _is_plain(name, shapes, stream):
+            subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
+        elif not _only_makes_layers(name, shapes, stream):
             how = "calls" if name in stream.called else "imports"
             subject.report(rule, f"{how} {describe(name)}", offset=position)
     for inner in stream.packed:
         _judge_nested(subject, inner)
+    if stream.left_out:
+        subject.report(UNFINISHED, f"{stream.left_out} more pieces of it may be pickles again", offset=stream.begin)
 
 
-def _is_used(function: Global, made: list[Object], stream: _Stream) -> bool:
-    """Whether more becomes of a function than that an attribute holds it."""
-    return bool(made) or function in stream.called or _REBUILD_ANY in stream.names
+def _is_plain(cls: Global, shapes: Mapping[Global, list[Object]], stream: Stream) -> bool:
+    """Whether objects of a class are made as layers are, and nothing else becomes of it."""
+    objects = shapes.get(cls, [])
+    return cls not in stream.called and bool(objects) and all(takes_plain_state(made) for made in objects)
 
 
-def _only_makes_layers(name: Global, stream: _Stream) -> bool:
-    """Whether `copyreg._reconstructor`, by which protocols 0 and 1 make any object, makes plain ones alone."""
-    made = [each for each in stream.made if each.cls == name]
+def _only_makes_layers(name: Global, shapes: Mapping[Global, list[Object]], stream: Stream) -> bool:
+    """Whether nothing becomes of a name but layers of PyTorch, and the functions that they hold."""
+    if is_layer(name):
+        return _is_plain(name, shapes, stream)
+    if is_tensor_function(name):  # which an attribute may hold, and nothing may call
+        return name not in shapes and name not in stream.called and _REBUILD_ANY not in stream.names
+    made = shapes.get(name, [])
     base = {Global("builtins", "object"), Global("__builtin__", "object")}
     plain = all(len(each.args) == 3 and each.args[1] in base and each.args[2] is None for each in made)
-    return name.name == "_reconstructor" and plain and bool(made)
+    return name in _RECONSTRUCTORS and plain and bool(made)
 
 
 def _judge_nested(subject: Subject, inner: bytes) -> None:
@@ -279,10 +213,13 @@ def _judge_nested(subject: Subject, inner: bytes) -> None:
         MemorySource(inner, subject.source.name), subject.name, subject.findings, subject.look, subject.member
     )
     part.budget, part.depth = subject.budget, subject.depth + 1
-    if part.depth > 20:
+    if part.depth > _NESTED:
+        subject.report(UNFINISHED, f"pickles lie over {_NESTED} deep within each other")
         return
-    stream = _run(inner, 0, subject.source.name)
-    if stream.error is None or stream.called:
+    stream = run(subject, inner, 0)
+    if stream.error is not None and stream.may_go_on():
+        _complain(subject, stream.error)
+    if stream.error is None or stream.called or stream.changed:
         _judge(part, stream, NESTED)
 
 

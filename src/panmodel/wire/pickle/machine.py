@@ -53,6 +53,7 @@ class Machine:
         position: Where the next opcode is; after `run`, the byte behind STOP.
         globals: Every name that was mentioned, with the position of its first mention.
         called: The names that CPython would have called as functions and that are not in `known`.
+        executed: How many opcodes were run so far.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Machine:
         self.string_encoding = string_encoding
         self.globals: dict[Global, int] = {}
         self.called: set[Global] = set()
+        self.executed = 0
         self._known, self._persistent, self._building = known, persistent, building
         self._reset()
 
@@ -98,21 +100,24 @@ class Machine:
         """
         self._reset()
         table, begin, left = opcodes.TABLE, self.position, self.limits.pickle_opcodes
-        while True:
-            at, frame = self.position, self.frame
-            opcode = self.take(1)[0]
-            if opcode == opcodes.STOP:
-                return self.pop()
-            operate = table[opcode]
-            if operate is None:
-                raise self.corrupt(f"{bytes([opcode])!r} is no opcode")
-            operate(self)
-            if at < frame < self.position:
-                raise self.corrupt("an opcode reaches over the end of its frame")
-            left -= 1
-            if left == 0:
-                message = f"the pickle at {begin} has over {self.limits.pickle_opcodes} opcodes"
-                raise LimitError(message, where=self.where)
+        try:
+            while True:
+                at, frame = self.position, self.frame
+                opcode = self.take(1)[0]
+                if opcode == opcodes.STOP:
+                    return self.pop()
+                operate = table[opcode]
+                if operate is None:
+                    raise self.corrupt(f"{bytes([opcode])!r} is no opcode")
+                operate(self)
+                if at < frame < self.position:
+                    raise self.corrupt("an opcode reaches over the end of its frame")
+                left -= 1
+                if left <= 0:
+                    message = f"the pickle at {begin} has over {self.limits.pickle_opcodes} opcodes"
+                    raise LimitError(message, where=self.where)
+        finally:
+            self.executed += self.limits.pickle_opcodes - left
 
     def corrupt(self, message: str) -> CorruptError:
         """The error to raise for a broken pickle."""

@@ -6,6 +6,7 @@ Source: Lib/pickletools.py of CPython 3.13, which names and numbers them.
 from __future__ import annotations
 
 import codecs
+import re
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +20,8 @@ Operation = Callable[["Machine"], object]
 Filling = Callable[["Machine", object, list[object]], None]
 
 STOP = ord(".")
+#: What strtol, by which CPython reads integers of protocol 0, takes for octal, and Python's int() refuses.
+_OCTAL = re.compile(rb"\s*[-+]?0[0-7]+")
 HIGHEST_PROTOCOL = 5
 TABLE: list[Operation | None] = [None] * 256
 
@@ -72,7 +75,10 @@ def _integer(machine: Machine, text: bytes, base: int = 0) -> int:
 @_opcode("I")
 def _int(machine: Machine) -> None:
     text = machine.line()
-    machine.push({b"00": False, b"01": True}[text] if text in (b"00", b"01") else _integer(machine, text))
+    if text in (b"00", b"01"):
+        machine.push(text == b"01")
+    else:
+        machine.push(_integer(machine, text, 8 if _OCTAL.fullmatch(text) else 0))
 
 
 @_opcode("L")
@@ -122,7 +128,7 @@ def _byte_string(machine: Machine, size: int) -> None:
 
 @_opcode("S")
 def _string(machine: Machine) -> None:
-    text = machine.line().rstrip(b"\r")
+    text = machine.line().rstrip()  # as the unpicklers of older Pythons do
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise machine.corrupt("a string without quotes")
     try:
