@@ -3,12 +3,13 @@
 #   make demo    convert a TensorFlow 1 checkpoint to ONNX and to PyTorch, verify both, classify digits
 #   make test    install what the tests need, then lint, type check and run all tests in parallel
 #   make bench   the benchmarks, as ratios to what one would use instead (takes a while)
+#   make mutants 100,000 damaged and deceitful files of every format, read under limits (takes hours)
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench mutants clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/python examples/digits/demo.py
@@ -25,6 +26,9 @@ lint: .venv/ready
 bench: .venv-bench/ready
 	.venv-bench/bin/python benchmarks/weights.py
 	.venv-bench/bin/python benchmarks/graphs.py
+
+mutants: .venv/ready
+	.venv/bin/python benchmarks/mutants.py --folder mutants
 
 # PyTorch first: what is installed after it takes the build that is there instead of fetching another
 .venv-demo/ready: pyproject.toml
@@ -47,4 +51,4 @@ bench: .venv-bench/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-bench demo-output build dist
+	rm -rf .venv .venv-demo .venv-bench demo-output mutants build dist

@@ -84,6 +84,14 @@ def test_every_source_has_a_test():
     assert [relative(path) for path in own if not is_tested(path)] == []
 
 
+def test_every_reader_is_tried_with_damaged_files():
+    from panmodel.formats import registry
+
+    tests = ROOT / "tests" / "formats"
+    readable = [name for name, record in registry().items() if record.read is not None]
+    assert [name for name in readable if "assert_survives(" not in (tests / f"test_{name}.py").read_text()] == []
+
+
 def test_importing_panmodel_costs_no_framework():
     code = f"import sys, panmodel; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
