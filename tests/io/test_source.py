@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panmodel.errors import MissingFileError, TruncatedError, UnsafeError
+from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError
 from panmodel.io.source import Extent, FileSource, Location, MemorySource, PartSource
 
 
@@ -128,3 +128,25 @@ def test_links_of_a_hub_cache_are_followed_into_its_blobs_alone(tmp_path):
     (plain / "model.bin").symlink_to("../../blobs/abcd")
     with pytest.raises(UnsafeError):
         Location(plain / "x").contained("model.bin")
+
+
+def test_what_is_made_of_a_file_is_made_once(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    made = []
+
+    def make(source):
+        made.append(source.read(0, 7))
+        return made[-1]
+
+    def refuse(source):
+        made.append(source)
+        raise CorruptError("no")
+
+    location = Location(tmp_path / "a")
+    assert location.once(make) is location.once(make)
+    for _ in range(2):
+        with pytest.raises(CorruptError):
+            location.once(refuse)
+    assert len(made) == 2
+    with pytest.raises(MissingFileError):
+        Location(tmp_path / "b").once(make)

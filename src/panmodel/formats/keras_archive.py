@@ -27,7 +27,7 @@ def sniff(location: Location) -> bool:
         return False
     source = location.open()
     try:
-        members = Archive(source).members
+        members = location.once(Archive).members
     except PanmodelError:
         return first_name(source) in _DOCUMENTS
     return _CONFIG in members and (_METADATA in members or _WEIGHTS in members)

@@ -37,7 +37,7 @@ def sniff(location: Location) -> bool:
         return False
     source = location.open()
     try:
-        return all(name.endswith(_SUFFIX) for name in Archive(source, limits=_LIMITS).members)
+        return all(name.endswith(_SUFFIX) for name in location.once(Archive).members)
     except PanmodelError:
         return first_name(source).endswith(_SUFFIX)
 

@@ -43,7 +43,7 @@ def sniff(location: Location) -> bool:
         return False
     source = location.open()
     try:
-        return torch_export.export_root(Archive(source).members) is not None
+        return torch_export.export_root(location.once(Archive).members) is not None
     except PanmodelError:
         return _FIRST.fullmatch(first_name(source)) is not None
 

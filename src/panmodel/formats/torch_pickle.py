@@ -69,7 +69,7 @@ def _sniff_zip(location: Location) -> bool:
 
     source = location.open()
     try:
-        names = list(Archive(source).members)
+        names = list(location.once(Archive).members)
     except PanmodelError:
         return first_name(source).endswith("/data.pkl")
     root = find_root(names)

@@ -32,7 +32,7 @@ def sniff(location: Location) -> bool:
 
     source = location.open()
     try:
-        return script_root(Archive(source).members) is not None
+        return script_root(location.once(Archive).members) is not None
     except PanmodelError:
         return _FIRST.fullmatch(first_name(source)) is not None
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar, cast
 
-from panmodel.errors import MissingFileError, TruncatedError, UnsafeError
+from panmodel.errors import MissingFileError, ReadError, TruncatedError, UnsafeError
 from panmodel.io.cache import dont_need, is_cached
 
 CHUNK = 4 << 20  # large enough to move at the speed of the disk, small enough to stay in the processor's cache
 _LARGE = 1 << 20  # bytes of a read that are worth a look at the page cache
+
+
+Made = TypeVar("Made")
 
 
 class Source:
@@ -224,6 +228,23 @@ class Location:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._made: dict[object, object] = {}
+
+    def once(self, make: Callable[[FileSource], Made]) -> Made:
+        """What a function makes of the opened file, made once: several formats look at the directory of an archive.
+
+        Raises:
+            ReadError: What the function raises, every time.
+        """
+        if make not in self._made:
+            try:
+                self._made[make] = make(self.open())
+            except ReadError as error:
+                self._made[make] = error
+        found = self._made[make]
+        if isinstance(found, ReadError):
+            raise found
+        return cast("Made", found)
 
     def __str__(self) -> str:
         return str(self.path)

@@ -87,7 +87,8 @@ def _widen(packed: np.ndarray, dtype: DType) -> memoryview:
     codes = (lanes << np.arange(bits, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
     if dtype.kind == "i":
         codes = np.where(codes >> (bits - 1), codes | (0xFF << bits & 0xFF), codes).astype(np.uint8)
-    return codes.data
+    widened: memoryview = codes.data
+    return widened
 
 
 def string_datatype(items: Sequence[object]) -> bytes:
