@@ -79,7 +79,7 @@ def training_state(structure: LayerGroups, tensors: Mapping[str, Tensor]) -> Tra
     if fitted is not None:
         head, state.slots = fitted
         if len(head) > 1 and head[1] == "learning_rate":
-            state.hyperparameters = {**numbers, "learning_rate": values[1].numpy().reshape(()).item()}
+            state.hyperparameters = {**numbers, "learning_rate": values[1].item()}
     return state
 
 
