@@ -55,6 +55,13 @@ def test_slots_or_settings_tell_the_kind(slots: tuple[str, ...], settings: dict[
     assert only(state({0: slots}, {**settings, "params": listed(0)})).kind() == kind
 
 
+def test_an_optimizer_without_groups_is_told_by_its_key() -> None:
+    bare = mapping({"state": mapping({"0": mapping({"momentum_buffer": Leaf("m")})})})
+    found = only(mapping({"optimizer_state_dict": bare, "other": bare}))
+    assert (found.path, found.kind(), found.settings()) == (("optimizer_state_dict",), "sgd", {})
+    assert names_of_parameters([found], [("w", zeros(2))], {"m": zeros(2)}) == [{}]
+
+
 def test_optimizers_are_found_wherever_they_are() -> None:
     one = state({}, {"params": listed()})
     paths = [

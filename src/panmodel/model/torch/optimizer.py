@@ -105,13 +105,20 @@ def find_optimizers(root: Node) -> list[Optimizer]:
         path, node = pending.pop()
         if not isinstance(node, Branch):
             continue
-        state, groups = node.get("state"), node.get("param_groups")
-        if isinstance(state, Branch) and state.is_mapping and isinstance(groups, Branch) and not groups.is_mapping:
-            branches = tuple(group for _, group in groups.items if isinstance(group, Branch) and group.is_mapping)
-            found.append(Optimizer(path, state, branches))
+        state, groups = node.get("state"), _groups(node, path)
+        if isinstance(state, Branch) and state.is_mapping and groups is not None:
+            found.append(Optimizer(path, state, groups))
         else:
             pending.extend(((*path, key), child) for key, child in reversed(node.items))
     return found
+
+
+def _groups(node: Branch, path: tuple[Key, ...]) -> tuple[Branch, ...] | None:
+    """The groups of an optimizer, none where the file leaves them out and only its key tells; None of anything else."""
+    groups = node.get("param_groups")
+    if isinstance(groups, Branch) and not groups.is_mapping:
+        return tuple(group for _, group in groups.items if isinstance(group, Branch) and group.is_mapping)
+    return () if groups is None and path and "optim" in str(path[-1]) else None
 
 
 def names_of_parameters(
