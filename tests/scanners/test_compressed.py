@@ -24,3 +24,21 @@ def test_what_is_cut_is_undecided(tmp_path, kind):
 
 def test_a_bomb_is_undecided(tmp_path):
     assert "PM-COMPRESSED-EXPANDS" in rules_of(scan_bytes(tmp_path, bz2.compress(bytes(300_000_000))))
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bzip2", "xz"])
+def test_streams_behind_each_other_are_one_file(tmp_path, kind):
+    data = PACK[kind](b"N") + PACK[kind](b"") + PACK[kind](b"0" + PICKLE)
+    assert scan_bytes(tmp_path, data).verdict is DANGEROUS
+
+
+@pytest.mark.parametrize("padding", range(65536 - 40, 65536 + 4, 5))
+def test_a_further_stream_begins_anywhere(tmp_path, padding):
+    first = gzip.compress(b"S'" + bytes(33 + place % 5 for place in range(padding)) + b"'\n0", compresslevel=0)
+    assert scan_bytes(tmp_path, first + gzip.compress(PICKLE)).verdict is DANGEROUS
+
+
+@pytest.mark.parametrize("rest", [PICKLE, b"x"])
+def test_what_follows_is_not_passed_over(tmp_path, rest):
+    assert scan_bytes(tmp_path, gzip.compress(b"text") + rest).verdict is UNDECIDED
+    assert scan_bytes(tmp_path, gzip.compress(b"text") + bytes(20)).verdict is CLEAN

@@ -10,7 +10,6 @@ import lzma
 import zlib
 from typing import Protocol
 
-from panmodel.errors import CorruptError
 from panmodel.io.source import MemorySource
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNREADABLE, Scanner, Subject
@@ -22,12 +21,17 @@ TOO_LARGE = Rule(
     "Unpack it where memory is bounded, and scan the result.",
 )
 _MOST = 256 << 20
-_PIECE = 1 << 20
+_PIECE = 1 << 16
+_HEAD = 8  # bytes that tell how a stream is packed
+_STREAMS = 100_000
 
 
 class _Unpacker(Protocol):
     @property
     def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
 
@@ -65,24 +69,32 @@ def scan(subject: Subject) -> None:
 
 
 def _unpacked(subject: Subject) -> tuple[bytearray, str | None]:
+    """All that is packed, in as many streams behind each other as there are, and what is wrong with the rest."""
     content, source = bytearray(), subject.source
-    unpacker = _unpacker(subject.head(8))
-    if unpacker is None:
-        raise CorruptError("is not compressed", where=source.name)
-    try:
-        for piece in source.chunks(0, source.size, _PIECE):
-            data = bytes(piece)
-            while data and not unpacker.eof:
+    unpacker, data, streams = None, b"", 0
+    for piece in source.chunks(0, source.size, _PIECE):
+        data += bytes(piece)
+        try:
+            while data:
+                if unpacker is None and len(data) >= _HEAD and streams < _STREAMS:
+                    unpacker, streams = _unpacker(data), streams + 1
+                if unpacker is None:
+                    break
                 part = unpacker.decompress(data, _MOST - len(content) + 1)
                 subject.spend(len(part))
                 content += part
-                data = getattr(unpacker, "unconsumed_tail", b"")
                 if len(content) > _MOST:
                     subject.report(TOO_LARGE, f"unpacks to over {_MOST} bytes")
                     return content, None
-    except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
-        return content, str(error)
-    return content, None if unpacker.eof else "they end too early"
+                data = unpacker.unused_data if unpacker.eof else getattr(unpacker, "unconsumed_tail", b"")
+                unpacker = None if unpacker.eof else unpacker
+        except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
+            return content, str(error)
+        if unpacker is None and len(data) >= _HEAD and data.strip(b"\0"):
+            return content, f"something else follows, which begins with {data[:_HEAD].hex(' ')}"
+    if unpacker is None:
+        return content, f"{len(data)} bytes follow" if data.strip(b"\0") else None
+    return content, "they end too early"
 
 
 SCANNER = Scanner("compressed file", recognises, scan, (TOO_LARGE,))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from panmodel.errors import PanmodelError
 from panmodel.io.source import MemorySource
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import Scanner, Subject
+from panmodel.model.scanner import UNFINISHED, Scanner, Subject
 from panmodel.scanners.keras_config import RULES, scan_text
 from panmodel.wire.hdf5 import Dataset, Group, is_hdf5, read_file
 
@@ -65,6 +65,8 @@ def _groups(subject: Subject, root: Group) -> Iterator[Group]:
                 subject.report(SOFT, f"{name!r} leads to {link.path[:200]!r}")
             else:
                 _open(subject, group, link.name, (entered, waiting))
+    if waiting:
+        subject.report(UNFINISHED, f"it has over {_GROUPS} groups and datasets")
 
 
 def _open(subject: Subject, group: Group, name: str, met: tuple[set[int], list[Group]]) -> None:

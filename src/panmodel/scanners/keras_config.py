@@ -17,9 +17,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from panmodel.limits import DEFAULT
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import UNREADABLE, Subject
+from panmodel.model.scanner import UNFINISHED, UNREADABLE, Subject
 from panmodel.scanners import tensorflow_operators
 from panmodel.wire.tensorflow_messages import NodeDef
 
@@ -128,6 +127,8 @@ _NOT_TENSORS |= {"read_file", "write_file", "matching_files", "function", "get_f
 _NODE_OPERATOR = re.compile(r'"?\bop"?\s*:\s*\\?"(\w+)')
 _TRACES = re.compile(rb'"(?:Lambda|__lambda__|TFSMLayer|TorchModuleWrapper|lambda)"')
 _TEXTS_IN_TEXTS = 4
+#: Bytes of one JSON text that is looked at, and objects and lists in it.
+LARGEST, _CONTAINERS = 64 << 20, 2_000_000
 
 
 @cache
@@ -141,8 +142,8 @@ def scan_text(subject: Subject, text: bytes, *, depth: int = 0) -> Any:
     Returns:
         What the text says; None if it is broken, which is reported.
     """
-    if len(text) > DEFAULT.text_bytes:
-        subject.report(UNREADABLE, f"{len(text)} bytes of JSON exceed {DEFAULT.text_bytes}")
+    if len(text) > LARGEST or text.count(b"{") + text.count(b"[") > _CONTAINERS:
+        subject.report(UNFINISHED, f"{len(text)} bytes of JSON are more than is looked at")
         return None
     try:
         return json.loads(text, object_pairs_hook=lambda pairs: _judge_pairs(subject, pairs, depth))

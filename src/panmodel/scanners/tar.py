@@ -33,8 +33,9 @@ DEVICE = Rule(
     "Do not unpack it.",
 )
 _BLOCK, _MEMBERS, _LONGEST_NAME = 512, 100_000, 1 << 16
-_FILE_TYPES = (b"0", b"\0", b"7", b"S")
-_PAX_RECORD = re.compile(rb"(?:^|\n)\d+ (path|linkpath|size)=([^\n]*)")
+#: Directories, links and devices have no content; what is of an unknown type is unpacked as a file.
+_WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")
+_PAX_LENGTH = re.compile(rb"(\d{1,6}) ")
 #: Members of torch's oldest files whose pickles have raw numbers between them, told by their place beside the others.
 _TORCH = frozenset({"storages", "pickle"})
 
@@ -44,6 +45,7 @@ class _Entry:
     name: str
     kind: bytes
     link: str
+    prefix: str
     begin: int
     size: int
 
@@ -75,15 +77,15 @@ def scan(subject: Subject) -> None:
         raise CorruptError("two members of the archive have the same name", where=subject.source.name)
     for entry in entries:
         name = entry.name.removeprefix("./")
-        if climbs_out(name):
-            subject.report(ESCAPE, f"has a member {name[:200]!r}", offset=entry.begin)
+        if climbs_out(name) or climbs_out(entry.prefix):
+            subject.report(ESCAPE, f"has a member {f'{entry.prefix} {name}'.strip()[:200]!r}", offset=entry.begin)
         if entry.kind in (b"1", b"2"):
             target = f"{name.rpartition('/')[0]}/{entry.link}" if entry.kind == b"2" else entry.link
             rule = ESCAPE if climbs_out(entry.link) or _climbs(target) else LINK
             subject.report(rule, f"member {name[:200]!r} leads to {entry.link[:200]!r}", offset=entry.begin)
         elif entry.kind in (b"3", b"4", b"6"):
             subject.report(DEVICE, f"member {name[:200]!r}", offset=entry.begin)
-        elif entry.kind in _FILE_TYPES and entry.size:
+        elif entry.kind not in _WITHOUT_CONTENT and entry.size:
             part = PartSource(Extent(subject.source, entry.begin, entry.size), f"{subject.source.name}, {name}")
             subject.inside(part, name, raw_between=names >= _TORCH)
 
@@ -105,6 +107,7 @@ def _entries(source: Source) -> Iterator[_Entry]:
             return
         block = source.read(position, _BLOCK)
         if not block.strip(b"\0"):
+            _check_rest(source, position)
             return
         size = _octal(block[124:136])
         if size is None or not _is_header(block):
@@ -117,9 +120,12 @@ def _entries(source: Source) -> Iterator[_Entry]:
                 raise CorruptError(f"a name of {size} bytes", where=source.name)
             long_name, long_link = _extended(kind, source.read(begin, size), long_name, long_link)
             continue
-        prefix = _text(block[345:500]) if block[257:262] == b"ustar" and block[263:265] == b"00" else ""
-        plain = "/".join(part for part in (prefix, _text(block[:100])) if part)
-        yield _Entry(long_name or plain, kind, long_link or _text(block[157:257]), begin, size)
+        if kind == b"S":
+            raise CorruptError("a sparse member, which unpacks to other bytes than are there", where=source.name)
+        prefix = _text(block[345:500])
+        own = prefix if block[257:262] == b"ustar" and block[263:265] == b"00" else ""
+        plain = "/".join(part for part in (own, _text(block[:100])) if part)
+        yield _Entry(long_name or plain, kind, long_link or _text(block[157:257]), prefix, begin, size)
         long_name = long_link = ""
 
 
@@ -128,14 +134,38 @@ def _extended(kind: bytes, content: bytes, name: str, link: str) -> tuple[str, s
         return _text(content), link
     if kind == b"K":
         return name, _text(content)
-    for key, value in _PAX_RECORD.findall(content):
+    if kind == b"g":
+        raise CorruptError("a header for all members that follow, which readers apply differently")
+    for key, value in _records(content):
         if key == b"path":
             name = _text(value)
         elif key == b"linkpath":
             link = _text(value)
-        else:
-            raise CorruptError("a member's size is given a second time")
+        elif key == b"size" or key.startswith((b"GNU.sparse", b"hdrcharset")):
+            raise CorruptError(f"{key.decode('ascii')!r} of a member is given a second time")
     return name, link
+
+
+def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of an extended header; each record begins with its length."""
+    position = 0
+    while position < len(content) and content[position:].strip(b"\0"):
+        length = _PAX_LENGTH.match(content, position)
+        end = position + int(length[1]) if length else position
+        if length is None or not length.end() < end <= len(content) or content[end - 1 : end] != b"\n":
+            raise CorruptError(f"the extended header has no record at {position}")
+        key, equals, value = content[length.end() : end - 1].partition(b"=")
+        if not equals or not key.isascii():
+            raise CorruptError(f"the extended header has no keyword at {position}")
+        yield key, value
+        position = end
+
+
+def _check_rest(source: Source, position: int) -> None:
+    """Readers stop at an empty block, unless they are told to go on."""
+    for piece in source.chunks(position, source.size - position):
+        if bytes(piece).strip(b"\0"):
+            raise CorruptError(f"something follows the end of the archive at {position}", where=source.name)
 
 
 def _text(field: bytes) -> str:

@@ -29,7 +29,7 @@ MISUSE = Rule(
     "Do not run the graph; ask its author for one without these nodes.",
 )
 RULES = (SAVER, MISUSE)
-_SCOPE = re.compile(r"(?:.*/)?save(?:_\d+)?")
+_SAVE = re.compile(r"save(?:_\d+)?")
 #: What TensorFlow's own saver holds file names against, or puts behind them.
 _OWN_TEXTS = frozenset({"^s3://.*", "/part", "_temp/part", ".part", ""})
 
@@ -99,12 +99,16 @@ def _entries(saver: SaverDef | None) -> set[str]:
 
 def _belongs(name: str, names: set[str], scopes: set[str]) -> bool:
     """Whether a node is the saver's, by its name or scope."""
-    scope = name.rpartition("/")[0]
-    while scope:
-        if scope in scopes or _SCOPE.fullmatch(scope):
+    if name in names:
+        return True
+    lengths = {len(scope) for scope in scopes}
+    place = name.find("/")
+    begin = 0
+    while place >= 0:
+        if _SAVE.fullmatch(name, begin, place) or (place in lengths and name[:place] in scopes):
             return True
-        scope = scope.rpartition("/")[0]
-    return name in names
+        begin, place = place + 1, name.find("/", place + 1)
+    return False
 
 
 def _dependents(graph: GraphDef, seeds: Iterable[NodeDef]) -> list[str]:

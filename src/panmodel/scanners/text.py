@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 
-from panmodel.limits import DEFAULT
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import Scanner, Subject, climbs_out
+from panmodel.model.scanner import UNREADABLE, Scanner, Subject, climbs_out
 from panmodel.scanners.keras_config import LAMBDA, LOADER
 
 TAG = Rule(
@@ -40,17 +40,27 @@ CHECKPOINT_OUT = Rule(
 #: Tags of plain values, as the YAML of old Keras models has them.
 _PLAIN = re.compile(r"(none|bool|bytes|str|unicode|int|long|float|complex|list|tuple|dict)")
 _TAGS = re.compile(r"(?:!!|!<tag:yaml\.org,2002:|tag:yaml\.org,2002:)python/([^\s>,\]}]*)")
-_ALIASED = re.compile(r"^%TAG\s+(\S+)\s+(\S+)", re.MULTILINE)
+_ALIASED = re.compile(r"(?:^|[\n\r\x85\u2028\u2029])%TAG[ \t]+(\S+)[ \t]+(\S+)")
+_PYTHON = "tag:yaml.org,2002:python/"
+_ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _CLASS_NAME = re.compile(r"""\bclass_name["']?\s*:\s*["']?(\w+)""")
-_STATE = re.compile(r'^\s*(?:all_)?model_checkpoint_paths?\s*:\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
+_BLANK = r"(?:\s|\#[^\n]*\n)*+"
+_QUOTED = r"""(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')"""
+_STATE = re.compile(rf"\bmodel_checkpoint_path{_BLANK}:({_BLANK}{_QUOTED}(?:{_BLANK}{_QUOTED})*)")
+_STATE_ALL = re.compile(rf"\ball_model_checkpoint_paths{_BLANK}:({_BLANK}{_QUOTED}(?:{_BLANK}{_QUOTED})*)")
+_PIECE = re.compile(_QUOTED)
+#: What each graph in text form has.
+_NODE = re.compile(r"\bnode(?:_def)?\s*+:?\s*+[{<]")
+_OPERATOR = re.compile(r"\bop\s*+:\s*+[\"']")
 _CODE = re.compile(r"\A#!|^(?:import \w|from [\w.]+ import |def \w+\(|class \w+[:(])", re.MULTILINE)
-_LOOKED_AT = 4096
+_LOOKED_AT, _LARGEST = 4096, 64 << 20
+_GRAPH = "TensorFlow graph"  # the name of the scanner of graphs
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1b")
 
 
 def recognises(subject: Subject) -> bool:
     """Whether all of it is UTF-8 text without control characters. Nothing at all is text too."""
-    if subject.source.size > DEFAULT.text_bytes:
+    if subject.source.size > _LARGEST:
         return False
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
@@ -68,21 +78,35 @@ def recognises(subject: Subject) -> bool:
 def scan(subject: Subject) -> None:
     """Look for tags of YAML, the state file of a checkpoint, and source code."""
     text = subject.source.read(0, subject.source.size).decode()
-    for tag in sorted(set(_TAGS.findall(text))):
+    plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)  # as tags may be written
+    for tag in sorted(set(_TAGS.findall(plain))):
         if not _PLAIN.fullmatch(tag):
             subject.report(TAG, f"!!python/{tag[:200]}")
-    for handle, prefix in _ALIASED.findall(text):
-        if "python" in prefix or prefix.startswith("tag:yaml.org,2002:"):
+    for handle, prefix in _ALIASED.findall(plain):
+        if "python" in prefix or prefix.startswith("tag:yaml.org,2002:") or _PYTHON.startswith(prefix):
             subject.report(TAG, f"the handle {handle[:80]} stands for {prefix[:200]}")
     if text.lstrip()[:1] not in ("{", "[", '"'):
         for name in sorted(set(_CLASS_NAME.findall(text)) & {"Lambda", "TFSMLayer", "TorchModuleWrapper"}):
             subject.report(LAMBDA if name == "Lambda" else LOADER, f"a {name} layer in YAML")
-    for path in dict.fromkeys(_STATE.findall(text)):
+    for path in _states(text):
         if climbs_out(path):
             away = ".." in path.replace("\\", "/").split("/") or "://" in path or path.startswith("~")
             subject.report(CHECKPOINT_OUT if away else CHECKPOINT, f"names {path[:200]!r}")
+    if _GRAPH not in subject.kinds and _OPERATOR.search(text) and _NODE.search(text):
+        subject.report(UNREADABLE, "has nodes and operators, as a graph in text form has, but is not to be read as one")
     if not subject.torchscript and _CODE.search(text[:_LOOKED_AT]):
         subject.report(SCRIPT, "is source code")
+
+
+def _states(text: str) -> Iterator[str]:
+    """The paths that the state file of a checkpoint names, in whatever way they are quoted."""
+    found = [*_STATE.findall(text), *_STATE_ALL.findall(text)]
+    for pieces in dict.fromkeys(found):
+        quoted = "".join(piece[1:-1] for piece in _PIECE.findall(pieces))
+        try:
+            yield codecs.escape_decode(quoted.encode())[0].decode("utf-8", "replace")
+        except ValueError:
+            yield quoted
 
 
 SCANNER = Scanner("text", recognises, scan, (TAG, SCRIPT, CHECKPOINT, CHECKPOINT_OUT, LAMBDA, LOADER))

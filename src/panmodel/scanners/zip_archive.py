@@ -11,6 +11,7 @@ from panmodel.errors import LimitError, PanmodelError, UnsafeError, UnsupportedE
 from panmodel.io.source import MemorySource, PartSource, Source
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNREADABLE, Scanner, Subject
+from panmodel.scanners.pickle_watcher import run
 from panmodel.scanners.torchscript import RULES as TORCHSCRIPT_RULES
 from panmodel.scanners.torchscript import is_torchscript, scan_code
 from panmodel.scanners.zip_salvage import Salvage
@@ -41,6 +42,9 @@ OPAQUE = Rule(
     "The archive is encrypted, in volumes, or packed in a way that is not read.",
     "Unpack it in a safe place and scan the files.",
 )
+_MAGIC = (b"PK\x03\x04", b"\x7fELF", b"\x93NUMPY")
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_PROBE = 1 << 16
 _TAIL = 22 + 0xFFFF
 _IN_MEMORY = 64 << 20
 #: Raw numbers: storages of torch.save, tensors of TorchScript and of exported programs.
@@ -67,13 +71,15 @@ def scan(subject: Subject) -> None:
     names = frozenset(archive.members)
     script = is_torchscript(names)
     for name in archive.members:
-        if not name.endswith("/") and not _is_storage(name, names):
-            _look_at(subject, archive, name, script=script)
+        if not name.endswith("/"):
+            _look_at(subject, archive, name, script=script, raw=_is_storage(name, names))
     if script:
         scan_code(subject, archive)
 
 
-def _look_at(subject: Subject, archive: Archive, name: str, *, script: bool) -> None:
+def _look_at(subject: Subject, archive: Archive, name: str, *, script: bool, raw: bool) -> None:
+    if raw and not _is_something(archive, name):
+        return
     try:
         content = _content(subject, archive, name)
     except PanmodelError as error:
@@ -82,7 +88,7 @@ def _look_at(subject: Subject, archive: Archive, name: str, *, script: bool) -> 
         if extent is None:
             return
         content = PartSource(extent, f"{subject.source.name}, {name}")
-    if _EXPORTED_RAW.fullmatch(name) and not _may_be_code(content):
+    if _EXPORTED_RAW.fullmatch(name) and not _may_be_code(subject, content):
         return
     subject.inside(content, name, torchscript=script)
 
@@ -98,10 +104,23 @@ def _content(subject: Subject, archive: Archive, name: str) -> Source:
     return MemorySource(archive.read(name, limit=max(_IN_MEMORY * 4, 1)), title)
 
 
-def _may_be_code(content: Source) -> bool:
-    """Whether what should be raw numbers begins as a pickle, an archive or a program does."""
-    head = content.read(0, min(content.size, 4))
-    return head[:2] == b"PK" or head == b"\x7fELF" or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04"))
+def _may_be_code(subject: Subject, content: Source) -> bool:
+    """Whether what should be raw numbers begins as a pickle, an archive or a program does.
+
+    Loaders of exported programs unpickle such a member when a description beside it says so.
+    """
+    head = content.read(0, min(content.size, _PROBE))
+    stream = run(subject, head, 0)
+    return head.startswith(_MAGIC) or head[:2] in _PICKLES or stream.acts() or stream.may_go_on()
+
+
+def _is_something(archive: Archive, name: str) -> bool:
+    """Whether what should be a storage begins as an array, an archive or a program: the same file may be an .npz."""
+    try:
+        head = next(iter(archive.chunks(name)), b"")
+    except PanmodelError:
+        return True
+    return bytes(head[:8]).startswith(_MAGIC)
 
 
 def _is_storage(name: str, names: frozenset[str]) -> bool:
