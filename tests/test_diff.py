@@ -97,3 +97,30 @@ def test_any_subset_that_is_renamed_is_found(names, data) -> None:
     assert {(r.before, r.after) for r in found.renamed} == {(name, f"moved {name}") for name in moved}
     assert set(found.equal) == names - moved
     assert found.same is (not moved)
+
+
+class Partial(ArrayTensor):
+    """A tensor of which the file holds a part."""
+
+    is_complete = False
+
+    def numpy(self) -> np.ndarray:
+        raise CorruptError("a part is missing")
+
+
+def test_what_is_there_in_part_is_compared_with_nothing() -> None:
+    def partly() -> Model:
+        return Model("test", tensors={"w": ArrayTensor(np.ones(2)), "slot": Partial(np.ones(3))})
+
+    whole = model(w=np.ones(2), slot=np.ones(3))
+    both = diff(partly(), partly())
+    assert both.uncompared == ("slot",) and both.equal == ("w",)
+    assert list(diff(whole, partly()).removed) == ["slot"]
+    assert list(diff(partly(), whole).added) == ["slot"]
+    assert not diff(whole, partly()).same
+
+
+def test_progress_is_told_in_bytes_of_the_first() -> None:
+    told: list[tuple[int, int]] = []
+    diff(model(a=np.ones(2), b=np.ones(3)), model(a=np.ones(2), b=np.zeros(3)), progress=lambda *at: told.append(at))
+    assert told == [(16, 40), (40, 40)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -18,6 +18,8 @@ from panmodel.model.tensor_difference import difference, form
 from panmodel.model.training import TrainingState
 
 Tensors = Mapping[str, Tensor]
+#: Told how many bytes are compared, and how many there are.
+Progress = Callable[[int, int], None]
 
 
 def diff(
@@ -28,6 +30,7 @@ def diff(
     atol: float = 0.0,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Comparison:
     """Compare the tensors of two models, whatever their formats; graphs are not looked at.
 
@@ -41,6 +44,7 @@ def diff(
         atol: Absolute tolerance.
         include: Patterns; only tensors whose names meet one are compared.
         exclude: Patterns; tensors whose names meet one are not compared.
+        progress: Told how many bytes of A are compared with tensors of the same name, and how many there are.
 
     Raises:
         ReadError: A file cannot be read, or is damaged.
@@ -49,12 +53,13 @@ def diff(
     first, second = (given if isinstance(given, Model) else read(given) for given in (a, b))
     _require_met((*include, *exclude), first, second)
     before, after = (_chosen(model.tensors, include, exclude) for model in (first, second))
+    before, after = _without_parts(before, after), _without_parts(after, before)
     shared = {name: (tensor, after[name]) for name, tensor in before.items() if name in after}
-    opaque = tuple(name for name, pair in shared.items() if all(tensor.dtype.kind == "o" for tensor in pair))
-    changes = _changes({name: pair for name, pair in shared.items() if name not in set(opaque)}, rtol, atol)
+    closed = tuple(n for n, (a, b) in shared.items() if not (_is_open(a) or _is_open(b)) or not a.is_complete)
+    changes = _changes({name: pair for name, pair in shared.items() if name not in set(closed)}, rtol, atol, progress)
     removed = {name: tensor for name, tensor in before.items() if name not in after}
     added = {name: tensor for name, tensor in after.items() if name not in before}
-    renamed = find_renamings(removed, added)
+    renamed = find_renamings(*({n: t for n, t in side.items() if t.is_complete} for side in (removed, added)))
     gone, come = {item.before for item in renamed}, {item.after for item in renamed}
     return Comparison(
         first.source,
@@ -66,7 +71,7 @@ def diff(
         renamed=tuple(renamed),
         removed={name: form(tensor) for name, tensor in removed.items() if name not in gone},
         added={name: form(tensor) for name, tensor in added.items() if name not in come},
-        uncompared=opaque,
+        uncompared=closed,
         training=_training(first.training, second.training),
     )
 
@@ -85,8 +90,21 @@ def _chosen(tensors: Tensors, include: Sequence[str], exclude: Sequence[str]) ->
     }
 
 
-def _changes(shared: Mapping[str, tuple[Tensor, Tensor]], rtol: float, atol: float) -> dict[str, Change | None]:
+def _without_parts(tensors: Tensors, others: Tensors) -> Tensors:
+    """Without those that are there in part alone, where the other model has the whole."""
+    return {n: t for n, t in tensors.items() if t.is_complete or n not in others or not others[n].is_complete}
+
+
+def _is_open(tensor: Tensor) -> bool:
+    """Whether the elements are of a type that can be decoded."""
+    return tensor.dtype.kind != "o"
+
+
+def _changes(
+    shared: Mapping[str, tuple[Tensor, Tensor]], rtol: float, atol: float, progress: Progress | None
+) -> dict[str, Change | None]:
     """How tensors of the same name differ; pairs that several names stand for are read once."""
+    done, total = 0, sum(a.nbytes for a, _ in shared.values())
     known: dict[tuple[int, int], Change | None] = {}
     found: dict[str, Change | None] = {}
     for name, (a, b) in shared.items():
@@ -95,6 +113,9 @@ def _changes(shared: Mapping[str, tuple[Tensor, Tensor]], rtol: float, atol: flo
             known[key] = difference(name, a, b, rtol, atol)
         change = known[key]
         found[name] = replace(change, name=name) if change is not None else None
+        done += a.nbytes
+        if progress is not None:
+            progress(done, total)
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from panmodel.cli._output import json_option, print_json, print_table, printable
+from panmodel.cli._progress import progress_bar
 from panmodel.diff import diff
 from panmodel.model.comparison import Change, Comparison
 
@@ -39,7 +40,8 @@ def command(
 
     Without tolerances they must be the same bit for bit.
     """
-    found = diff(first, second, rtol=rtol, atol=atol, include=include, exclude=exclude)
+    with progress_bar("comparing") as progress:
+        found = diff(first, second, rtol=rtol, atol=atol, include=include, exclude=exclude, progress=progress)
     if as_json:
         print_json(found.to_json())
     else:
@@ -57,7 +59,7 @@ def _print(found: Comparison, limit: int | None) -> None:
         ("renamed", [(r.before, f"→ {r.after}", str(r.form), "ambiguous" * r.ambiguous) for r in found.renamed]),
         ("only in A", [(name, str(form)) for name, form in found.removed.items()]),
         ("only in B", [(name, str(form)) for name, form in found.added.items()]),
-        ("not compared: their elements are in no file", [(name,) for name in found.uncompared]),
+        ("not compared: their elements cannot be read, or are not all there", [(name,) for name in found.uncompared]),
         ("training state", [(key, _said(a), f"→ {_said(b)}") for key, (a, b) in found.training.items()]),
     ]
     for title, rows in sections:
