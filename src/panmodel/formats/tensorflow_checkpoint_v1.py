@@ -32,10 +32,10 @@ def read(location: Location) -> Model:
         CorruptError: The list of tensors or the meta graph is damaged.
         UsageError: A folder holds several checkpoints.
     """
+    from panmodel.model.partitioned import incomplete
     from panmodel.model.tensorflow.checkpoint_files_v1 import find_checkpoint_v1
     from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
     from panmodel.model.tensorflow.checkpoint_v1 import read_v1_tensors
-    from panmodel.model.tensorflow.partitioned import incomplete
 
     files = find_checkpoint_v1(location)
     if files is None:

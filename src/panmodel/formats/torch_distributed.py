@@ -53,7 +53,7 @@ def read(location: Location) -> Model:
         MissingFileError: A file of a rank is not there.
         UnsafeError: A pickle names things that are no part of a checkpoint; all of them are listed.
     """
-    from panmodel.model.tensorflow.partitioned import incomplete
+    from panmodel.model.partitioned import incomplete
     from panmodel.model.torch.checkpoint import contents
     from panmodel.model.torch.distributed import nested
     from panmodel.model.torch.sharded_safetensors import read_shards, shard_files
@@ -170,7 +170,7 @@ class _Blobs:
 
 def _tensor(name: str, entry: TensorEntry, blobs: _Blobs) -> Tensor:
     """The tensor of an entry: its one chunk, or all of them put together when it is read."""
-    from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor
+    from panmodel.model.partitioned import Part, PartitionedTensor
     from panmodel.model.torch.distributed import ChunkTensor
 
     parts = [

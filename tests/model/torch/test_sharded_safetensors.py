@@ -10,8 +10,8 @@ from tests.damage import assert_survives
 from panmodel.errors import CorruptError, UnsafeError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
+from panmodel.model.partitioned import PartitionedTensor
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow.partitioned import PartitionedTensor
 from panmodel.model.torch.sharded_safetensors import read_shards, shard_files
 from panmodel.wire import safetensors
 

@@ -17,9 +17,9 @@ from panmodel.dtypes import STRING, UINT8
 from panmodel.errors import CorruptError, MissingFileError, TruncatedError
 from panmodel.io.source import Extent, Source
 from panmodel.model.notice import Notice
+from panmodel.model.partitioned import Part, PartitionedTensor, incomplete
 from panmodel.model.tensor import DeferredTensor, StoredTensor, Tensor
 from panmodel.model.tensorflow.checkpoint_tensor import box_of, dtype_of, opaque, shape_of
-from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor, incomplete
 from panmodel.wire.checksums import MaskedCrc32c
 from panmodel.wire.tensor_bundle import Bundle, BundleEntryProto, TensorSliceProto, read_bundle, read_strings, slice_key
 

@@ -16,8 +16,8 @@ from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import CHUNK
 from panmodel.limits import DEFAULT
+from panmodel.model.partitioned import PartitionedTensor
 from panmodel.model.tensor import Tensor, unpack
-from panmodel.model.tensorflow.partitioned import PartitionedTensor
 from panmodel.wire.checksums import crc32c, mask
 from panmodel.wire.protobuf import Message, encode_bytes
 from panmodel.wire.sstable import encode_table

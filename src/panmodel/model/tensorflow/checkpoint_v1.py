@@ -12,9 +12,9 @@ from panmodel.dtypes import STRING, DType
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import CHUNK, Source
 from panmodel.limits import DEFAULT
+from panmodel.model.partitioned import Part, PartitionedTensor
 from panmodel.model.tensor import Tensor, pack, unpack
 from panmodel.model.tensorflow.checkpoint_tensor import box_of, dtype_of, opaque, shape_of
-from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor
 from panmodel.wire.protobuf import Numbers, decode
 from panmodel.wire.protobuf.varint import unpack_varints
 from panmodel.wire.saved_tensor_slices import SavedSliceMeta, SavedTensorSlices

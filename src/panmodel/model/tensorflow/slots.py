@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from panmodel.model.partitioned import PartitionedTensor
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow.partitioned import PartitionedTensor
 
 #: Name that an optimizer gives its slots → kind of the optimizer, and its slots in the order that it makes them.
 OPTIMIZERS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING, DType
 from panmodel.errors import CorruptError, UnknownNameError, UsageError
+from panmodel.model.partitioned import PartitionedTensor
 from panmodel.model.tensor import DeferredTensor, Tensor
 from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
-from panmodel.model.tensorflow.partitioned import PartitionedTensor
 from panmodel.wire.tensorflow_messages import SaveSliceInfoDef
 
 if TYPE_CHECKING:

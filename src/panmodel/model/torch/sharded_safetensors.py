@@ -13,8 +13,8 @@ import re
 from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import Location
 from panmodel.limits import DEFAULT
+from panmodel.model.partitioned import Part, PartitionedTensor
 from panmodel.model.tensor import StoredTensor, Tensor
-from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor
 from panmodel.wire import safetensors, strict_json
 
 _INFO = "DCP_SHARDING_INFO"

@@ -1,4 +1,4 @@
-"""Tensors that a checkpoint holds in slices, because their variable was partitioned."""
+"""Tensors that a file, or several, hold in slices: partitioned variables, parts of ranks."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ import pytest
 from panmodel.dtypes import FLOAT32
 from panmodel.errors import CorruptError
 from panmodel.model.notice import TensorsIncomplete
+from panmodel.model.partitioned import Part, PartitionedTensor, incomplete
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow.partitioned import Part, PartitionedTensor, incomplete
 
 ROWS = np.arange(28, dtype=np.float32).reshape(7, 4)
 
