@@ -25,20 +25,21 @@ def large(tmp_path):
     return path
 
 
-def cached(path, offset):
+def cached(path):
+    """How many of some pages are in memory; the system may keep a few that it is busy with."""
     with path.open("rb") as file:
-        return is_cached(file.fileno(), offset)
+        return sum(is_cached(file.fileno(), offset) for offset in range(0, 8 * MIB, MIB // 4))
 
 
 def test_a_cold_file_is_not_left_in_memory(large):
     assert sum(len(piece) for piece in FileSource(large).chunks(0, 8 * MIB)) == 8 * MIB
-    assert not cached(large, 2 * MIB)
+    assert cached(large) < 8
 
 
 def test_a_warm_file_stays_in_memory(large):
     large.read_bytes()
     assert sum(len(piece) for piece in FileSource(large).chunks(0, 8 * MIB)) == 8 * MIB
-    assert cached(large, 2 * MIB)
+    assert cached(large) > 24
 
 
 def test_the_bytes_are_the_same_either_way(large):
