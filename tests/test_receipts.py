@@ -1,6 +1,7 @@
 """What a receipt says of a graph."""
 
 import numpy as np
+from tests.cli.calling import CHECKPOINT
 
 import panmodel as pm
 from panmodel.dtypes import FLOAT32
@@ -8,7 +9,6 @@ from panmodel.model.builder import Builder
 from panmodel.model.report import Report
 from panmodel.model.tensorflow.graph import TensorFlowGraph
 from panmodel.receipts import describe_program
-from tests.cli.calling import CHECKPOINT
 
 
 def described(program):

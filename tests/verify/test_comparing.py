@@ -1,10 +1,10 @@
 """Two models on the same inputs; the subjects and differences have tests of their own."""
 
 import numpy as np
+from tests.cli.calling import CHECKPOINT, RECORDED
 
 import panmodel as pm
 from panmodel.verify import comparing
-from tests.cli.calling import CHECKPOINT, RECORDED
 
 KEYWORDS = {"seed": 0, "rtol": 1e-3, "atol": 1e-4, "layers": False}
 
