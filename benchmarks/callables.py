@@ -11,6 +11,7 @@ file but the offered one is opened. Names that both take for makers of plain val
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import importlib
 import inspect
@@ -217,6 +218,8 @@ def run(package: str, every: int, watch: Watch, *, methods: bool) -> tuple[int, 
 
 def warm_up(folder: Path, form: Callable[[Global], bytes]) -> None:
     """Have imported what is imported when it is used."""
+    for codec in ("raw_unicode_escape", "unicode_escape", "latin-1", "utf-32-le"):
+        codecs.lookup(codec)
     for file, write in CONTAINERS.items():
         write(folder / file, form(Global("os", "system")))
         with contextlib.suppress(UnsafeError):
