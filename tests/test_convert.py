@@ -197,3 +197,16 @@ def test_onnx_becomes_torch(tmp_path, onnx_file, recorded):
     with torch.no_grad():
         found = pm.to_torch(onnx_file).eval()(torch.from_numpy(recorded["images:0"]))
     np.testing.assert_allclose(found.numpy(), recorded["probabilities:0"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_graph_that_cannot_be_converted_need_not_be(tmp_path):
+    """Of a target that may hold weights alone, the error says how to get them."""
+    (tmp_path / "a.pbtxt").write_text(
+        'node { name: "x" op: "Placeholder" } node { name: "y" op: "Nonsense" input: "x" }'
+    )
+    with pytest.raises(UnsupportedError) as raised:
+        pm.convert(tmp_path / "a.pbtxt", tmp_path / "a.pt", outputs=["y:0"])
+    assert "--weights-only" in raised.value.hint
+    with pytest.raises(UnsupportedError) as raised:
+        pm.convert(tmp_path / "a.pbtxt", tmp_path / "a.onnx", outputs=["y:0"])
+    assert "--weights-only" not in raised.value.hint

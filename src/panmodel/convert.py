@@ -15,7 +15,7 @@ from panmodel.errors import LossyError, UnsupportedError, UsageError, Verificati
 from panmodel.formats import PathLike, read
 from panmodel.io.sink import Sink
 from panmodel.losses import losses
-from panmodel.model.format import Format
+from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import TrainingStateLost
 from panmodel.model.report import Report, Verification
@@ -108,7 +108,7 @@ def convert(
     if not dry_run:
         sink.require_free()
     model = _edited(opened, changes, keeps_graph=chosen.keeps_graph)
-    result = chosen.run(model)
+    result = _run(chosen, model, record)
     result.notices.extend(losses(model, result, record, keeps_graph=chosen.keeps_graph, weights_only=weights_only))
     if strict and result.notices:
         lost = "\n".join(f"  {notice}" for notice in result.notices)
@@ -120,6 +120,15 @@ def convert(
     report.verification = verification
     report.seconds = time.monotonic() - began
     return report
+
+
+def _run(chosen: Plan, model: Model, record: Format) -> Model:
+    try:
+        return chosen.run(model)
+    except UnsupportedError as error:
+        if chosen.keeps_graph and record.keeps & Holds.WEIGHTS and not record.keeps & Holds.GRAPH:
+            error.hint = "; ".join(filter(None, [error.hint, "--weights-only moves the tensors without the graph"]))
+        raise
 
 
 def _edited(model: Model, changes: Edits, *, keeps_graph: bool) -> Model:
