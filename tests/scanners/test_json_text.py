@@ -20,3 +20,29 @@ def test_settings_are_clean(tmp_path):
 @pytest.mark.parametrize("text", [b'{"a": ', b"[" * 100_000, b'{"a": 1} x'])
 def test_broken_texts_are_undecided(tmp_path, text):
     assert scan_bytes(tmp_path, text).verdict is UNDECIDED
+
+
+LAMBDA = json.dumps({"class_name": "Lambda", "config": {"name": "l", "function": ["4wEAAAAA", None, None]}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " " * 70_000 + LAMBDA,
+        json.dumps(LAMBDA),
+        ' \n"  ' + json.dumps(LAMBDA)[1:],
+        json.dumps(json.dumps(" " + LAMBDA)),
+        "\ufeff\n" + LAMBDA,
+    ],
+)
+def test_descriptions_begin_behind_white_space_and_quotes(tmp_path, text):
+    assert "PM-KERAS-LAMBDA" in rules_of(scan_bytes(tmp_path, text.encode()))
+
+
+def test_tables_with_quotes_are_text(tmp_path):
+    found = scan_bytes(tmp_path, b'"name","size"\n"a","b"\n')
+    assert (found.verdict, found.files[0].kinds) == (CLEAN, ("text",))
+
+
+def test_a_great_many_lists_are_undecided(tmp_path):
+    assert scan_bytes(tmp_path, b"[" + b"[]," * 3_000_000 + b"1]").verdict is UNDECIDED

@@ -74,3 +74,31 @@ def test_damage_is_undecided(tmp_path):
 
 def test_two_of_a_name_are_undecided(tmp_path):
     assert scan_bytes(tmp_path, archive(plain("a"), plain("a"))).verdict is UNDECIDED
+
+
+def test_members_of_unknown_types_are_unpacked_as_files(tmp_path):
+    assert scan_bytes(tmp_path, archive(("pickle", PICKLE, b"Z", ""))).verdict is DANGEROUS
+
+
+def test_what_follows_the_end_is_undecided(tmp_path):
+    data = archive(plain("a")) + archive(plain("b", PICKLE))
+    assert scan_bytes(tmp_path, data).verdict is UNDECIDED
+
+
+def with_headers(**headers):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("x")
+        info.size, info.pax_headers = 1, headers
+        tar.addfile(info, io.BytesIO(b"x"))
+    return file.getvalue()
+
+
+def test_a_comment_neither_hides_nor_says_where_a_member_goes(tmp_path):
+    assert scan_bytes(tmp_path, with_headers(path="../x", comment="x\n11 path=ok")).verdict is DANGEROUS
+    assert scan_bytes(tmp_path, with_headers(path="b", comment="x\n13 path=../x")).verdict is CLEAN
+
+
+@pytest.mark.parametrize("key", ["GNU.sparse.name", "size", "hdrcharset"])
+def test_headers_that_change_the_content_are_undecided(tmp_path, key):
+    assert scan_bytes(tmp_path, with_headers(**{key: "1"})).verdict is UNDECIDED

@@ -187,3 +187,25 @@ def test_damage_is_never_clean(tmp_path):
     data = data_of(graph(node("ReadFile")))
     for cut in range(1, len(data)):
         assert scan_bytes(tmp_path, data[:cut]).verdict is not CLEAN or b"ReadFile" not in data[:cut]
+
+
+def field(number, data):
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+@pytest.mark.parametrize("group", [b"", b"\x7b\x7c"])
+def test_a_graph_that_is_a_model_too_is_not_clean(tmp_path, group):
+    """TensorFlow passes over fields of other types, and over groups."""
+    harmless, hostile = data_of(node("NoOp")), data_of(node("WriteFile"))
+    data = field(1, harmless) + field(2, field(2, group + field(1, hostile)))
+    assert scan_bytes(tmp_path, data).verdict is not CLEAN
+
+
+def test_text_begins_behind_comments(tmp_path):
+    data = b"#" + b"x" * 9000 + b"\n node { name: 'a' op: 'WriteFile' }"
+    assert scan_bytes(tmp_path, data).verdict is DANGEROUS
+
+
+@pytest.mark.parametrize("op", ["RecordInput", "DatasetFromGraph", "WorkerHeartbeat"])
+def test_further_operators_are_dangerous(tmp_path, op):
+    assert scan_bytes(tmp_path, data_of(GraphDef(node=[node(op)]))).verdict is DANGEROUS

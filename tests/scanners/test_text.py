@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
@@ -35,3 +37,32 @@ def test_notes_are_clean(tmp_path):
 @pytest.mark.parametrize("data", [b"text\0text", b"text\xff", b"\xc3"])
 def test_what_is_no_text_is_undecided(tmp_path, data):
     assert scan_bytes(tmp_path, data).verdict is UNDECIDED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!pyth%6fn/object/apply:os.system ['true']\n",
+        "%TAG !e! tag:yaml.org,200\n---\na: !e!2:python/object/apply:os.system ['true']\n",
+        "a: 1\r%TAG !e! tag:yaml.org,2002:p\r---\ra: !e!ython/object/apply:os.system ['true']\r",
+        'model_checkpoint_path: "\\056\\056/x"\n',
+        "model_checkpoint_path: '../x'\n",
+        'all_model_checkpoint_paths: "a" model_checkpoint_path: "../x"\n',
+        'model_checkpoint_path: # the last\n "." "./x"\n',
+    ],
+)
+def test_other_spellings_of_the_same_are_dangerous(tmp_path, text):
+    assert scan_bytes(tmp_path, text.encode()).verdict is DANGEROUS
+
+
+def test_a_graph_that_is_not_read_is_undecided(tmp_path):
+    assert scan_bytes(tmp_path, b"unheard_of: 1 node { name: 'a' op: 'WriteFile' }").verdict is UNDECIDED
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 500_000, "%TAG " * 200_000, "model_checkpoint_path \n" * 100_000, "node " * 500_000]
+)
+def test_texts_take_no_more_time_than_they_are_long(tmp_path, text):
+    begin = time.process_time()
+    scan_bytes(tmp_path, text.encode())
+    assert time.process_time() - begin < 5

@@ -125,3 +125,17 @@ def test_arrays_are_clean(tmp_path, save):
 def test_storages_of_torch_may_be_anything(tmp_path):
     members = [("m/data.pkl", pickle.dumps({"a": 1})), ("m/data/0", b"\x01\xff" * 40), ("m/version", b"3\n")]
     assert scan_bytes(tmp_path, archive(members)).verdict is CLEAN
+
+
+CALL = b"cposix\nsystem\n(S'true'\ntR."
+
+
+def test_weights_of_exported_programs_may_be_pickles(tmp_path):
+    members = [("a/archive_format", b"pt2"), ("a/data/weights/weight_0", b"N0" + CALL)]
+    assert scan_bytes(tmp_path, archive(members)).verdict is DANGEROUS
+
+
+def test_storages_may_be_arrays_of_objects(tmp_path):
+    text = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117) + b"\n"
+    array = b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + CALL
+    assert scan_bytes(tmp_path, archive([("x/byteorder", b"little"), ("x/data/0", array)])).verdict is DANGEROUS

@@ -5,11 +5,12 @@ A graph is a program. What it could do beyond arithmetic is told by its operator
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from panmodel.errors import PanmodelError
-from panmodel.io.source import Source
+from panmodel.errors import LimitError, PanmodelError
+from panmodel.io.source import MemorySource, Source
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNREADABLE, Scanner, Subject, climbs_out
 from panmodel.scanners import tensorflow_operators, tensorflow_saver
@@ -17,7 +18,7 @@ from panmodel.scanners.keras_config import RULES as KERAS_RULES
 from panmodel.scanners.keras_config import scan_text
 from panmodel.scanners.tensorflow_operators import CUSTOM, FILE, TABLE, TABLES, registered
 from panmodel.wire.protobuf import BYTES, decode, walk
-from panmodel.wire.prototext import decode_text, looks_like_text
+from panmodel.wire.prototext import decode_text, looks_like_text, text_head
 from panmodel.wire.tensorflow_messages import FunctionDef, GraphDef, MetaGraphDef, NodeDef, SavedModel
 
 ASSET = Rule(
@@ -26,7 +27,13 @@ ASSET = Rule(
     "A SavedModel names a file outside of its folder as its own.",
     "Do not load it.",
 )
-_CLASSES: tuple[type[SavedModel] | type[MetaGraphDef] | type[GraphDef], ...] = (SavedModel, MetaGraphDef, GraphDef)
+#: Each message, and where its nodes lie.
+_CLASSES: dict[type[SavedModel] | type[MetaGraphDef] | type[GraphDef], tuple[int, ...]] = {
+    SavedModel: (2, 2, 1),
+    MetaGraphDef: (2, 1),
+    GraphDef: (1,),
+}
+_OPERATOR, _NODE_BYTES = re.compile(rb"_*[A-Z][A-Za-z0-9_>]*"), 4096
 
 
 @dataclass
@@ -39,22 +46,55 @@ class _Graph:
 
 def recognises(subject: Subject) -> bool:
     """Whether it has a node with a name and an operator, read as any of the three messages."""
-    return any(True for _ in _graphs(subject.source))
+    return any(graphs or error for graphs, error in _readings(subject.source))
 
 
-def _graphs(source: Source) -> Iterator[_Graph]:
-    """The graphs that can be seen in the bytes, whichever message they are read as."""
+def _readings(source: Source) -> Iterator[tuple[list[_Graph], PanmodelError | None]]:
+    """The graphs in the bytes, read as each of the three messages; or why one that has nodes is not to be read so.
+
+    A file may be two of them at once. TensorFlow takes it for what the caller or its name says.
+    """
     if not source.size:
         return
-    head = source.read(0, min(source.size, 4096))
-    for cls in _CLASSES:
+    head = text_head(source)
+    for cls, path in _CLASSES.items():
+        is_text = looks_like_text(cls, head)
         try:
-            is_text = looks_like_text(cls, head)
             message = decode_text(cls, source) if is_text else decode(cls, source)
-            found = [each for each in _within(message) if _has_node(each.graph)]
-        except (PanmodelError, RecursionError):
+            yield [each for each in _within(message) if _has_node(each.graph)], None
+        except (PanmodelError, RecursionError) as error:
+            if is_text or any(_is_node(data) for data in _pieces(source, (0, source.size), path)):
+                yield [], error if isinstance(error, PanmodelError) else LimitError("too deep", where=source.name)
+
+
+def _pieces(source: Source, piece: tuple[int, int], path: tuple[int, ...]) -> Iterator[bytes]:
+    """What lies at the path of a node, as far as the bytes can be followed."""
+    fields = walk(source, (*piece, None), groups=True)
+    while True:
+        try:
+            tag, _, begin, length, _ = next(fields)
+        except (StopIteration, PanmodelError):
+            return
+        if tag != path[0] << 3 | BYTES:
             continue
-        yield from found
+        if len(path) > 1:
+            yield from _pieces(source, (begin, length), path[1:])
+        else:
+            yield source.read(begin, min(length, _NODE_BYTES))
+
+
+def _is_node(data: bytes) -> bool:
+    """Whether bytes begin as a node with a name and an operator."""
+    found: dict[int, bytes] = {}
+    fields = walk(MemorySource(data, "node"), (0, len(data), data), groups=True)
+    while True:
+        try:
+            tag, _, begin, length, _ = next(fields)
+        except (StopIteration, PanmodelError):
+            break
+        found[tag] = data[begin : begin + length]
+    name, op = found.get(1 << 3 | BYTES), found.get(2 << 3 | BYTES)
+    return bool(name) and op is not None and _OPERATOR.fullmatch(op) is not None
 
 
 def _within(message: SavedModel | MetaGraphDef | GraphDef) -> Iterator[_Graph]:
@@ -76,8 +116,11 @@ def _has_node(graph: GraphDef) -> bool:
 
 def scan(subject: Subject) -> None:
     """Judge every node, the saver, the assets, and the layers that Keras kept beside the graph."""
-    for each in _graphs(subject.source):
-        _scan_graph(subject, each)
+    for graphs, error in _readings(subject.source):
+        for each in graphs:
+            _scan_graph(subject, each)
+        if error is not None:
+            subject.report_error(error)
     _scan_keras_objects(subject)
 
 

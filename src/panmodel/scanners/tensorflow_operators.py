@@ -58,12 +58,12 @@ _FILES = re.compile(
     r"|SaveDataset(V2)?|LoadDataset|DistributedSave|DatasetToTFRecord|.*Snapshot.*|LoadAndRemapMatrix|DTensorRestoreV2"
     r"|CreateSummary(File|Db)Writer|CalibrationStatisticsSaver|DumpTensor|FileSystemSetConfiguration"
     r"|GcsConfigure\w+|BigQueryReader|GenerateBigQueryReaderPartitions|.*Bigtable.*|.*Kafka.*"
-    r"|GenerateVocabRemapping|InitializeTableFromDataset|RestoreSliceV2|CheckpointReader)"
+    r"|RecordInput|GenerateVocabRemapping|InitializeTableFromDataset|RestoreSliceV2|CheckpointReader)"
 )
 _CODE = re.compile(
     r"PyFunc(Stateless)?|EagerPyFunc|XlaCustomCall(V2)?|XlaHostCompute|_XlaHostComputeMlir|RemoteCall|Rpc\w*|TryRpc"
     r"|RemoteFusedGraphExecute|DebugIdentity(V2|V3)?|DebugNanCount|DebugNumericSummary(V2)?|XlaCallModule"
-    r"|RegisterDataset(V2)?|DataServiceDataset(V2|V3|V4)?|.*Kernel(Launch|Call)|TfLite\w+|.*TRTEngineOp|_TPUCompileMlir"
+    r"|RegisterDataset(V2)?|DatasetFromGraph|DeserializeIterator|WorkerHeartbeat|Abort|DataServiceDataset(V2|V3|V4)?|.*Kernel(Launch|Call)|TfLite\w+|.*TRTEngineOp|_TPUCompileMlir"
 )
 _DECODERS = re.compile(
     r"Decode(Png|Jpeg|AndCropJpeg|Gif|Bmp|Image|WebP|Jxl|Wav|Compressed|JSONExample|ProtoV2)|DecodeWav"

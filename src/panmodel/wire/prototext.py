@@ -50,9 +50,13 @@ _RANGES = {
 _CLOSING = {"{": "}", "<": ">"}
 
 
+def _is_binary(head: bytes) -> bool:
+    return any(byte < 9 or 13 < byte < 32 for byte in head)
+
+
 def looks_like_text(cls: type[Message], head: bytes) -> bool:
     """Whether these first bytes of a file are the text form of a message: a field that it has, and what follows one."""
-    if any(byte < 9 or 13 < byte < 32 for byte in head):
+    if _is_binary(head):
         return False
     space = _SPACE.match(head)
     name = _TOKEN.match(head, space.end() if space else 0)
@@ -60,6 +64,23 @@ def looks_like_text(cls: type[Message], head: bytes) -> bool:
         return False
     after = _SPACE.match(head, name.end())
     return head[after.end() if after else name.end() :][:1] in (b"{", b"<", b":")
+
+
+def text_head(source: Source, nbytes: int = 4096) -> bytes:
+    """The first bytes of a file behind the comments and white space that it begins with, if it is not huge."""
+    head = source.read(0, min(source.size, nbytes))
+    space = _SPACE.match(head)
+    if (
+        space is None
+        or not space.end()
+        or source.size > DEFAULT.text_bytes
+        or any(byte < 9 or 13 < byte < 32 for byte in head)
+    ):
+        return head
+    data = source.read(0, source.size)
+    behind = _SPACE.match(data)
+    begin = behind.end() if behind else 0
+    return data[begin : begin + nbytes]
 
 
 def decode_text(cls: type[M], source: Source) -> M:
@@ -84,7 +105,7 @@ def decode_text(cls: type[M], source: Source) -> M:
 
 def decode_either(cls: type[M], source: Source) -> M:
     """Read a message in text or binary form, told by its first bytes; see `decode_text` and `protobuf.decode`."""
-    head = source.read(0, min(source.size, 4096))
+    head = text_head(source)
     return decode_text(cls, source) if looks_like_text(cls, head) else decode(cls, source)
 
 

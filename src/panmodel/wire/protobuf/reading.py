@@ -56,12 +56,13 @@ def decode_bytes(cls: type[M], data: bytes, name: str = "memory") -> M:
     return _decode(cls, MemorySource(data, name), (0, len(data), data), DEFAULT.nesting)
 
 
-def walk(source: Source, piece: Piece) -> Iterator[RawField]:
+def walk(source: Source, piece: Piece, *, groups: bool = False) -> Iterator[RawField]:
     """The fields of a message, raw and in order; reads no more of long ones than it takes to pass them.
 
     Args:
         source: Where the message lies.
         piece: Where in it, and the bytes if they are in memory.
+        groups: Pass over the marks of groups, which none of our messages has and other readers skip.
 
     Raises:
         CorruptError: The bytes are no message.
@@ -85,7 +86,7 @@ def walk(source: Source, piece: Piece) -> Iterator[RawField]:
                 length, at = _varint_at(data, at)
             elif wire == VARINT:
                 number, at = _varint_at(data, at)
-            else:
+            elif not (groups and wire in (3, 4)):
                 length = _fixed_size(wire, source, base + position)
             position = start + at
             if length > nbytes - position:
