@@ -48,6 +48,16 @@ def test_numbers_that_are_no_tensors_need_the_structure():
     assert losses(trained(Arrangement()), trained(), record, keeps_graph=False, weights_only=False) == []
 
 
+def test_numbers_that_are_variables_of_the_optimizer_are_kept():
+    source = trained(Arrangement())
+    source.tensors |= {"Adam/beta_1": ArrayTensor(np.float32(0.9)), "w/beta_2": ArrayTensor(np.float32(0.9))}
+    source.training.names |= {"Adam/beta_1", "w/beta_2"}
+    source.training.slots["w"]["beta_2"] = source.tensors["w/beta_2"]
+    source.training.hyperparameters = {"beta_1": 0.9, "beta_2": 0.9, "m": 1}
+    lost = said(source, "npz")
+    assert lost[2][1].endswith("beta_2, m")
+
+
 def test_a_graph_takes_no_training_state_along():
     source = trained()
     source.program = Builder().graph()

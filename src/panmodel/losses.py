@@ -42,10 +42,18 @@ def _numbers(model: Model, record: Format) -> list[Notice]:
     for what, number in (("step", training.step), ("epoch", training.epoch), ("loss", training.loss)):
         if number is not None and not _is_stored(model, number):
             lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
-    scalars = tuple(name for name in training.hyperparameters if name not in model.tensors)
+    held = _named_numbers(model, training)
+    scalars = tuple(name for name in training.hyperparameters if name not in held)
     if scalars:
         lost.append(TrainingStateLost(f"hyper-parameters are not kept in {record.name}", scalars))
     return lost
+
+
+def _named_numbers(model: Model, training: TrainingState) -> set[str]:
+    """The names of tensors, and what the variables of an optimizer are called in it: "beta_1" of "Adam/beta_1"."""
+    slots = {id(tensor) for kinds in training.slots.values() for tensor in kinds.values()}
+    own = (name for name in training.names if name in model.tensors and id(model.tensors[name]) not in slots)
+    return {*model.tensors, *(name.rpartition("/")[2] for name in own if model.tensors[name].size == 1)}
 
 
 def _training_of_graph(model: Model, record: Format) -> list[Notice]:
@@ -76,6 +84,7 @@ def _unused(source: Model, result: Model) -> list[Notice]:
     from panmodel.model.graph import Graph
     from panmodel.model.tensorflow.graph import TensorFlowGraph
     from panmodel.model.torch.source import TorchSource
+from panmodel.model.training import TrainingState
 
     if not isinstance(source.program, TensorFlowGraph):
         return []
