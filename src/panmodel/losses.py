@@ -5,6 +5,7 @@ from __future__ import annotations
 from panmodel.model.format import Format
 from panmodel.model.model import Model
 from panmodel.model.notice import GraphLost, Notice, StructureLost, TensorsUnused, TrainingStateLost
+from panmodel.model.training import TrainingState
 
 
 def losses(source: Model, result: Model, record: Format, *, keeps_graph: bool, weights_only: bool) -> list[Notice]:
@@ -84,7 +85,6 @@ def _unused(source: Model, result: Model) -> list[Notice]:
     from panmodel.model.graph import Graph
     from panmodel.model.tensorflow.graph import TensorFlowGraph
     from panmodel.model.torch.source import TorchSource
-from panmodel.model.training import TrainingState
 
     if not isinstance(source.program, TensorFlowGraph):
         return []
