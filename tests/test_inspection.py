@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.saved_models import meta_graph, write_saved_model
 
 import panmodel as pm
 from panmodel.io.source import FileSource
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
+from panmodel.wire.tensorflow_messages import TensorInfo
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "examples" / "digits" / "model.ckpt"
@@ -64,3 +66,16 @@ def test_weights_are_not_read(tmp_path, monkeypatch):
     found = pm.inspect(tmp_path / "a.safetensors")
     assert found.dialect is None
     assert sum(taken) < found.nbytes / 16
+
+
+def test_a_signature_of_nodes_that_are_not_there_is_said(tmp_path):
+    info = {"y": TensorInfo(name="gone:0", dtype=1)}
+    meta = meta_graph()
+    signature = meta.signature_def["serving_default"]
+    write_saved_model(
+        tmp_path / "model", meta.replaced(signature_def={"serving_default": signature.replaced(outputs=info)})
+    )
+    found = pm.inspect(tmp_path / "model")
+    assert found.inputs == ["x:0 float32[4, 3]"]
+    assert found.outputs == ["gone:0"]
+    assert found.notices == ["the signature names tensors of nodes that are not in the graph: gone:0"]

@@ -161,6 +161,8 @@ def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:
         found.notices.append(error.message)
     found.inputs = [_tensorflow_tensor(program, name) for name in inputs]
     found.outputs = [_tensorflow_tensor(program, name) for name in outputs]
+    if absent := [name for name in (*inputs, *outputs) if _node_name(name) not in program.nodes]:
+        found.notices.append(f"the signature names tensors of nodes that are not in the graph: {', '.join(absent)}")
     counts: dict[str, int] = {}
     for node in program.nodes.values():
         counts[node.op] = counts.get(node.op, 0) + 1
@@ -172,8 +174,14 @@ def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:
     }
 
 
+def _node_name(tensor: str) -> str:
+    return tensor.rpartition(":")[0]
+
+
 def _tensorflow_tensor(program: TensorFlowGraph, name: str) -> str:
-    node = program.nodes[name.rpartition(":")[0]]
+    node = program.nodes.get(_node_name(name))
+    if node is None:
+        return name
     attributes = node.attributes
     dtype = attributes.get("dtype") or attributes.get("T")
     shape = attributes.get("shape")
