@@ -49,6 +49,11 @@ class DType:
         return _numpy_dtype(self.name)
 
     @property
+    def stored(self) -> DType:
+        """The type of the integers that a quantized type consists of; itself for any other."""
+        return ALL[_QUANTIZED.get(self.name, self.name)]
+
+    @property
     def is_float(self) -> bool:
         """Whether this is a real floating-point type."""
         return self.kind == "f"

@@ -19,7 +19,7 @@ from panmodel.model.notice import Assumed, MetadataLost, Notice
 from panmodel.model.tensor import Tensor
 
 if TYPE_CHECKING:
-    from panmodel.model.torch.checkpoint import Contents, Record
+    from panmodel.model.torch.checkpoint import Contents
     from panmodel.wire.torch_distributed import Blob, Metadata, TensorEntry
     from panmodel.wire.torch_records import TensorRecord
 
@@ -57,6 +57,7 @@ def read(location: Location) -> Model:
     from panmodel.model.torch.checkpoint import contents
     from panmodel.model.torch.distributed import nested
     from panmodel.model.torch.sharded_safetensors import read_shards, shard_files
+    from panmodel.model.torch.storage import tied_tensors
     from panmodel.model.torch.structure import Nested, is_flat
     from panmodel.model.torch.training import told
     from panmodel.wire.torch_distributed import TensorEntry, read_metadata
@@ -78,22 +79,14 @@ def read(location: Location) -> Model:
             items[name] = blobs.value(name, entry)
     found = contents(nested(items, metadata.paths, source.name), source.name)
     own = {id(items[name]): tensor for name, tensor in stored.items()}
-    made = {name: own.get(id(record)) or _in_value(name, record) for name, record in found.tensors.items()}
-    tensors = {name: tensor for name, tensor in made.items() if tensor is not None}
+    in_values = tied_tensors({name: record for name, record in found.tensors.items() if id(record) not in own})
+    tensors = {name: in_values.get(name) or own[id(record)] for name, record in found.tensors.items()}
     training, used = told(found.root, tensors)
     model = Model(FORMAT.name, tensors=tensors, training=training, source=str(location))
     model.structure = None if is_flat(found.root) else Nested(found.root)
     model.metadata = _described(metadata, found, used)
     model.notices = [*incomplete(stored), *_changes(found)]
     return model
-
-
-def _in_value(name: str, record: Record) -> Tensor | None:
-    """A tensor or array inside a pickled value."""
-    from panmodel.model.torch.storage import from_array, from_record
-    from panmodel.wire.torch_records import ArrayRecord
-
-    return from_array(name, record) if isinstance(record, ArrayRecord) else from_record(name, record)
 
 
 class _Blobs:

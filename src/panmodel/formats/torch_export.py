@@ -16,7 +16,6 @@ from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, MetadataLost, Notice, TensorsIncomplete
-from panmodel.model.tensor import Tensor
 from panmodel.wire import torch_export
 from panmodel.wire.torch_export import FOLDERS, Payload, View
 from panmodel.wire.zip import Archive, first_name, is_zip
@@ -79,6 +78,7 @@ def read(location: Location) -> Model:
         UnsafeError: A file of torch.save in it names things that are no part of tensors.
         UnsupportedError: Tensors of a kind that is not read.
     """
+    from panmodel.model.torch.storage import tied_tensors
     from panmodel.wire.torch_zip import is_big_endian
 
     archive = Archive(location.open(), zero_crc_is_absent=True)
@@ -97,8 +97,9 @@ def read(location: Location) -> Model:
     else:
         _Reading(archive, found).old()
     metadata = _described(archive, root, models, found)
-    notices = list(_losses(found))
-    return Model(FORMAT.name, tensors=_tensors(found), metadata=metadata, notices=notices, source=str(location))
+    model = Model(FORMAT.name, tensors=tied_tensors(found.tensors), metadata=metadata, source=str(location))
+    model.notices = list(_losses(found))
+    return model
 
 
 class _Reading:
@@ -195,19 +196,6 @@ class _Reading:
         if extent is not None:
             return PartSource(extent, label)
         return MemorySource(self._archive.read(member, limit=_MOST_INFLATED), label)
-
-
-def _tensors(found: _Found) -> dict[str, Tensor]:
-    from panmodel.model.torch.storage import from_array, tied_tensors
-    from panmodel.wire.torch_records import ArrayRecord, TensorRecord
-
-    views = {name: record for name, record in found.tensors.items() if isinstance(record, TensorRecord)}
-    made = tied_tensors(views)
-    for name, record in found.tensors.items():
-        array = from_array(name, record) if isinstance(record, ArrayRecord) else None
-        if array is not None:
-            made[name] = array
-    return {name: made[name] for name in found.tensors if name in made}
 
 
 def _described(archive: Archive, root: str, models: list[str], found: _Found) -> dict[str, object]:

@@ -24,7 +24,7 @@ from panmodel.wire.tar import is_tar
 from panmodel.wire.zip import Archive, first_name, is_zip
 
 if TYPE_CHECKING:
-    from panmodel.model.torch.checkpoint import Contents, Record
+    from panmodel.model.torch.checkpoint import Contents
     from panmodel.model.torch.structure import Nested
     from panmodel.wire.torch_container import Loaded
 
@@ -115,6 +115,7 @@ def _read_file(source: FileSource) -> Model:
     from panmodel.model.torch.checkpoint import contents
     from panmodel.model.torch.description import describe_file
     from panmodel.model.torch.skeleton import Branch, Leaf
+    from panmodel.model.torch.storage import tied_tensors
     from panmodel.model.torch.structure import Nested, is_flat
     from panmodel.model.torch.training import told
     from panmodel.wire.pickle import describe
@@ -125,7 +126,7 @@ def _read_file(source: FileSource) -> Model:
     found = contents(loaded.value, source.name)
     if not isinstance(found.root, (Branch, Leaf)):
         raise UnsupportedError(f"holds {describe(loaded.value)}, which is no state dict", where=source.name)
-    tensors = _tensors(found.tensors)
+    tensors = tied_tensors(found.tensors)
     training, used = told(found.root, tensors)
     structure = None if is_flat(found.root) else Nested(found.root)
     metadata = describe_file(loaded, found, used)
@@ -145,31 +146,6 @@ def _refuse_code(loaded: Loaded, where: str) -> None:
         message = f"the pickle names {len(names)} thing(s) that are no part of a checkpoint: {shown}"
         hint = "unpickling it would execute them; ask its author for safetensors or a plain state dict"
         raise UnsafeError(message, where=where, hint=hint)
-
-
-def _tensors(records: Mapping[str, Record]) -> dict[str, Tensor]:
-    """The lazy tensors. Two names of one view, which torch ties, get one and the same."""
-    from panmodel.wire.torch_records import ArrayRecord
-
-    made: dict[object, Tensor] = {}
-    result: dict[str, Tensor] = {}
-    for name, record in records.items():
-        identity = id(record) if isinstance(record, ArrayRecord) else record.identity
-        if identity not in made:
-            made[identity] = _tensor(name, record)
-        result[name] = made[identity]
-    return result
-
-
-def _tensor(name: str, record: Record) -> Tensor:
-    from panmodel.model.torch.storage import from_array, from_record
-    from panmodel.wire.torch_records import ArrayRecord
-
-    if not isinstance(record, ArrayRecord):
-        return from_record(name, record)
-    made = from_array(name, record)
-    assert made is not None
-    return made
 
 
 def _say_losses(model: Model, found: Contents) -> None:

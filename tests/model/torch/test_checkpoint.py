@@ -117,10 +117,10 @@ def test_containers_that_hold_each_other_twice_at_every_level(kind) -> None:
     value: object = [1]
     for _ in range(40):
         value = kind((value, value))
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(LimitError):
         contents(value, "a.pt")
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3
 
 
 def test_a_container_may_be_held_by_many() -> None:
@@ -133,7 +133,7 @@ def test_modules_that_hold_each_other_are_bounded() -> None:
     for _ in range(40):
         parts = {"_parameters": {}, "_buffers": {}, "_modules": {"a": module, "b": module}}
         module = Object(Global("my", "Net"), called=False, states=[parts])
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(LimitError):
         contents([module], "a.pt")
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from panmodel import dtypes
 from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
+from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
 from panmodel.model.torch.modules import ModuleContents, attributes, is_module, module_contents
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
@@ -26,8 +26,6 @@ from panmodel.wire.torch_records import (
 #: Containers may hold each other so that there are far more ways to a thing than things.
 _REPEATS, _FEW = 8, 100_000
 _FEW_PARTS = 8  # of a tuple that is a key
-#: The integers of quantized types, which every format can hold.
-_INTEGERS = {"qint8": dtypes.INT8, "quint8": dtypes.UINT8, "qint32": dtypes.INT32}
 
 Record: TypeAlias = TensorRecord | ArrayRecord
 
@@ -150,25 +148,14 @@ class _Walk:
     def _tensor(self, record: TensorRecord, path: tuple[str, ...]) -> Node:
         if record.state:
             self._changed("tensors without the attributes that were set on them", path)
-        quantizer = record.quantizer
-        if quantizer is None:
+        if record.quantizer is None:
             return self._leaf(record, path, parameter=record.parameter, grad=record.requires_grad)
-        plain = dataclasses.replace(record, dtype=_INTEGERS.get(record.dtype.name, record.dtype), quantizer=None)
-        items: list[tuple[Key, Node]] = [("data", self._leaf(plain, path))]
-        items += [("dtype", record.dtype.name), ("scheme", quantizer.scheme)]
-        parts = (("scale", quantizer.scale), ("zero_point", quantizer.zero_point), ("axis", quantizer.axis))
-        items += [(key, self.node(part, (*path, key))) for key, part in parts]
-        return Branch("quantized", tuple(items))
-
-    def _composed(self, record: ComposedRecord, path: tuple[str, ...]) -> Branch:
-        size = None if record.shape is None else Branch("tuple", tuple(enumerate(record.shape)))
-        items: list[tuple[Key, Node]] = [("layout", record.layout), ("size", size), ("coalesced", record.coalesced)]
-        items += [(key, self._leaf(part, (*path, key))) for key, part in record.components.items()]
-        return Branch("nested" if record.layout == "nested" else "sparse", tuple(items))
+        data = self._leaf(stored_integers(record), path)
+        return quantized_branch(record, data, lambda part, key: self.node(part, (*path, key)))
 
     def _other(self, value: object, path: tuple[str, ...]) -> Node:
         if isinstance(value, ComposedRecord):
-            return self._composed(value, path)
+            return composed_branch(value, lambda part, key: self._leaf(part, (*path, key)))
         if isinstance(value, MetaRecord):
             shape, strides = (Branch("tuple", tuple(enumerate(sizes))) for sizes in (value.shape, value.strides))
             return Branch("meta", (("dtype", value.dtype.name), ("size", shape), ("stride", strides)))

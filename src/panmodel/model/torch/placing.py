@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from panmodel import dtypes
+from panmodel.dtypes import DType
 from panmodel.errors import UnsupportedError
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.skeleton import Branch, Leaf, Node, Scalar, leaves
@@ -19,8 +20,6 @@ from panmodel.wire.torch_writing import (
     SparseTensor,
 )
 
-#: The integers that quantized types store.
-_INTEGERS = {"qint8": dtypes.INT8, "quint8": dtypes.UINT8, "qint32": dtypes.INT32}
 _SCHEMES = {"per_tensor_affine": 2, "per_channel_affine": 3, "per_channel_affine_float_qparams": 3}
 _PARTS = {
     "sparse_coo": ("indices", "values"),
@@ -97,13 +96,13 @@ class _Placing:
         values = [self.value(parts.get(key)) for key in ("scale", "zero_point", "axis")]
         if not isinstance(data, Leaf) or not isinstance(dtype, str) or not isinstance(scheme, str):
             raise UnsupportedError("a quantized tensor is described in another form", where=self._where)
-        count = _SCHEMES.get(scheme)
-        if count is None or any(value is None for value in values[:count]) or dtype not in _INTEGERS:
+        count, integers = _SCHEMES.get(scheme), _integers(dtype)
+        if count is None or any(value is None for value in values[:count]) or integers is None:
             message = f"tensor {data.name!r} is quantized in a way that is not written ({dtype[:40]}, {scheme[:40]})"
             raise UnsupportedError(message, where=self._where)
         stored = self._tensors[data.name].dtype
-        if stored is not _INTEGERS[dtype]:
-            message = f"tensor {data.name!r} is to be {dtype}, whose integers are {_INTEGERS[dtype]}, not {stored}"
+        if stored is not integers:
+            message = f"tensor {data.name!r} is to be {dtype}, whose integers are {integers}, not {stored}"
             raise UnsupportedError(message, where=self._where)
         return QuantizedTensor(self._plain(data), dtype, scheme, tuple(values[:count]))
 
@@ -123,3 +122,9 @@ class _Placing:
     def _odd(self, node: Branch) -> UnsupportedError:
         names = ", ".join(leaf.name[:200] for leaf in leaves(node))
         return UnsupportedError(f"a {node.kind} tensor is described in another form: {names}", where=self._where)
+
+
+def _integers(name: str) -> DType | None:
+    """The integers that a quantized type of torch stores; None of any other type."""
+    dtype = dtypes.BY_TORCH.get(name)
+    return None if dtype is None or dtype.stored is dtype else dtype.stored

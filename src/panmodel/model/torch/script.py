@@ -9,15 +9,14 @@ Source: torch/csrc/jit/docs/serialization.md; torch/nn/modules/module.py (`state
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from panmodel import dtypes
 from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
-from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_scalar
+from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
+from panmodel.model.torch.skeleton import Branch, Leaf, Node, Scalar, is_scalar
 from panmodel.wire.pickle import Global, Object, describe
 from panmodel.wire.torch_records import ComposedRecord, PlainValue, TensorRecord
 from panmodel.wire.torchscript import CLASSES, Registered, Script
@@ -26,8 +25,6 @@ _MANGLED = re.compile(r"\.?___torch_mangle_\d+")
 #: Objects may hold each other so that there are far more ways to a thing than things.
 _REPEATS, _FEW = 8, 100_000
 _MOST_VALUES = 1000  # in a list that is told as a whole
-#: The integers of quantized types, which every format can hold.
-_INTEGERS = {"qint8": dtypes.INT8, "quint8": dtypes.UINT8, "qint32": dtypes.INT32}
 
 
 @dataclass
@@ -117,26 +114,20 @@ class _Walk:
             raise LimitError("objects are nested too deep, or within each other without end", where=self._where)
 
     def _tensor(self, record: TensorRecord, path: tuple[str, ...], *, in_state_dict: bool) -> None:
-        quantizer, name = record.quantizer, ".".join(path)
-        integers = dataclasses.replace(record, dtype=_INTEGERS.get(record.dtype.name, record.dtype), quantizer=None)
-        leaf = self._leaf(integers, path, in_state_dict=in_state_dict)
+        name = ".".join(path)
+        leaf = self._leaf(stored_integers(record), path, in_state_dict=in_state_dict)
         self.found.nodes[name] = leaf
-        if quantizer is not None:
-            items: list[tuple[Key, Node]] = [("data", Leaf(leaf.name)), ("dtype", record.dtype.name)]
-            items.append(("scheme", quantizer.scheme))
-            parts = (("scale", quantizer.scale), ("zero_point", quantizer.zero_point), ("axis", quantizer.axis))
-            items += [(key, self._part(part, (*path, key))) for key, part in parts]
-            self.found.nodes[name] = Branch("quantized", tuple(items))
-            self._tell(items[1:], name)
+        if record.quantizer is not None:
+            branch = quantized_branch(record, leaf, lambda part, key: self._part(part, (*path, key)))
+            self.found.nodes[name] = branch
+            self._tell(branch, name)
 
     def _composed(self, record: ComposedRecord, path: tuple[str, ...]) -> None:
         """A sparse tensor, as its components."""
-        size = Branch("tuple", tuple(enumerate(record.shape or ())))
-        items: list[tuple[Key, Node]] = [("layout", record.layout), ("size", size), ("coalesced", record.coalesced)]
-        items += [(part, self._part(tensor, (*path, part))) for part, tensor in record.components.items()]
         name = ".".join(path)
-        self.found.nodes[name] = Branch("nested" if record.layout == "nested" else "sparse", tuple(items))
-        self._tell(items, name)
+        branch = composed_branch(record, lambda part, key: self._part(part, (*path, key)))
+        self.found.nodes[name] = branch
+        self._tell(branch, name)
         self.found.values[f"{name}.size"] = list(record.shape or ())
 
     def _part(self, part: object, path: tuple[str, ...]) -> Node:
@@ -148,9 +139,10 @@ class _Walk:
             return Branch("list", tuple(enumerate(part)))
         return part if is_scalar(part) else None
 
-    def _tell(self, items: list[tuple[Key, Node]], name: str) -> None:
-        """Put the plain ones under what a tensor is made of among the values."""
-        self.found.values |= {f"{name}.{key}": item for key, item in items if is_scalar(item) and item is not None}
+    def _tell(self, branch: Branch, name: str) -> None:
+        """Put the plain ones of what a tensor is made of among the values."""
+        plain = {f"{name}.{key}": item for key, item in branch.items if is_scalar(item) and item is not None}
+        self.found.values |= plain
 
     def _leaf(self, record: TensorRecord, path: tuple[str, ...], *, in_state_dict: bool) -> Leaf:
         name = ".".join(path)

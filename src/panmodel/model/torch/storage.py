@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.tensor import ArrayTensor, DeferredTensor, StoredTensor, Tensor, unpack
-from panmodel.wire.torch_records import ArrayRecord, MetaRecord, TensorRecord
+from panmodel.wire.torch_records import ArrayRecord, TensorRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,39 +43,33 @@ def from_record(name: str, record: TensorRecord, *, limits: Limits = DEFAULT) ->
     return tensor
 
 
-def tied_tensors(records: Mapping[str, TensorRecord], *, limits: Limits = DEFAULT) -> dict[str, Tensor]:
-    """The lazy tensors of views. Two names of one view, which torch ties, get one and the same.
+def tied_tensors(records: Mapping[str, TensorRecord | ArrayRecord]) -> dict[str, Tensor]:
+    """The lazy tensors of views and arrays. Two names of one view, which torch ties, get one and the same.
 
     Args:
-        records: Name → view.
-        limits: Caps on what a view with repeated elements may expand to.
+        records: Name → view, or array with elements that a tensor can have.
     """
     made: dict[object, Tensor] = {}
     result: dict[str, Tensor] = {}
     for name, record in records.items():
-        if record.identity not in made:
-            made[record.identity] = from_record(name, record, limits=limits)
-        result[name] = made[record.identity]
+        identity = id(record) if isinstance(record, ArrayRecord) else record.identity
+        if identity not in made:
+            made[identity] = from_array(name, record) if isinstance(record, ArrayRecord) else from_record(name, record)
+        result[name] = made[identity]
     return result
 
 
-def from_meta(name: str, record: MetaRecord) -> Tensor:
-    """The tensor of which only type and shape were saved; reading it is refused."""
+def from_array(name: str, record: ArrayRecord) -> Tensor:
+    """The tensor of a numpy array in a pickle.
 
-    def refuse() -> np.ndarray:
-        message = f"tensor {name!r} was saved from the meta device: the file has its type and shape, and no elements"
-        raise UnsupportedError(message)
-
-    return DeferredTensor(name, record.dtype, record.shape, refuse)
-
-
-def from_array(name: str, record: ArrayRecord) -> Tensor | None:
-    """The tensor of a numpy array in a pickle; None if its elements are no tensor's (dates, records, objects)."""
+    Args:
+        name: What the tensor is called.
+        record: The array; its elements are none that a tensor cannot have (dates, records, objects).
+    """
     import numpy as np
 
     dtype = record.dtype
-    if dtype is None:
-        return None
+    assert dtype is not None
     stored = dtype.numpy.newbyteorder(">") if record.big_endian else dtype.numpy
     array = np.frombuffer(record.data, stored).reshape(record.shape, order="F" if record.fortran else "C")
     return ArrayTensor(np.ascontiguousarray(array, dtype.numpy).reshape(record.shape), name)
