@@ -70,3 +70,12 @@ def test_a_graph_that_stays_behind_is_named_unless_asked_for():
     source = Model("onnx", Builder().graph(), {"w": ArrayTensor(np.ones(1))})
     assert [kind for kind, _ in said(source, "safetensors")] == ["graph-lost"]
     assert said(source, "safetensors", weights_only=True) == []
+
+
+def test_ties_are_lost_where_each_name_is_written():
+    shared, single = ArrayTensor(np.ones(4, np.float32)), ArrayTensor(np.ones(4, np.float32))
+    source = Model("any", tensors={"a": shared, "b": single, "c": shared, "d": shared})
+    for target in ("npz", "safetensors"):
+        ((kind, text),) = said(source, target)
+        assert kind == "ties-lost" and text.endswith("(32 bytes more): a = c = d")
+    assert said(source, "torch_pickle") == said(source, "tensorflow_checkpoint") == said(source, "keras_hdf5") == []

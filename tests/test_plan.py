@@ -89,9 +89,12 @@ def test_steps_join():
 
 @pytest.mark.parametrize("target", ["onnx", "torch_source", "tensorflow_graph"])
 def test_weights_alone_do_not_become_a_graph(target):
-    with pytest.raises(UnsupportedError, match=r"w\.safetensors.*without a graph, " + target):
+    able = r"weights alone can become \.ckpt, \.h5, \.npz, \.pt or \.safetensors"
+    with pytest.raises(UnsupportedError, match=rf"w\.safetensors.*without a graph, {target} needs one\n.*hint: {able}"):
         plan(weights(), by_name(target), NOTHING)
-    with pytest.raises(UnsupportedError, match="without a graph"):
+    with pytest.raises(
+        UnsupportedError, match=f"without its graph, {target} needs.*\n.*leave out --weights-only, or {able}"
+    ):
         plan(tensorflow(), by_name(target), NOTHING, weights_only=True)
 
 

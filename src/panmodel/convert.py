@@ -107,7 +107,7 @@ def convert(
     sink = record.sink(path, force=force, shard_size=shard_size, progress=_counter(opened, progress))
     if not dry_run:
         sink.require_free()
-    model = _edited(opened, changes, keeps_graph=chosen.keeps_graph)
+    model = _edited(opened, changes, record, keeps_graph=chosen.keeps_graph)
     result = _run(chosen, model, record)
     result.notices.extend(losses(model, result, record, keeps_graph=chosen.keeps_graph, weights_only=weights_only))
     if strict and result.notices:
@@ -131,12 +131,14 @@ def _run(chosen: Plan, model: Model, record: Format) -> Model:
         raise
 
 
-def _edited(model: Model, changes: Edits, *, keeps_graph: bool) -> Model:
+def _edited(model: Model, changes: Edits, record: Format, *, keeps_graph: bool) -> Model:
     """What the user wants of a model; tensors that nobody can read are not."""
     if keeps_graph:
         if changes.touch_weights:
-            message = "tensors are renamed, left out or rounded where they move alone, and a graph is converted here"
-            raise UsageError(message, where=model.source, hint="add --weights-only")
+            message = "is converted with its graph, in which tensors are neither renamed nor left out nor rounded"
+            needs_graph = bool(record.keeps & Holds.GRAPH)
+            hint = "do so on the way to a file of weights (.safetensors)" if needs_graph else "add --weights-only"
+            raise UsageError(message, where=model.source, hint=hint)
         return changes.apply(model) if changes.drop_training else model
     lacking = [name for name, tensor in model.tensors.items() if not tensor.is_complete]
     if lacking:  # reading has said so
@@ -187,7 +189,8 @@ def _is_same(source: Path, target: Path) -> bool:
 def _target_format(path: Path, to: str | None) -> Format:
     record = formats.by_name(to) if to else formats.for_target(path)
     if record.write is None:
-        raise UnsupportedError(f"{record.name} is read, not written", where=str(path))
+        hint = "`panmodel formats` lists what can be written"
+        raise UnsupportedError(f"{record.name} is read, not written", where=str(path), hint=hint)
     return record
 
 

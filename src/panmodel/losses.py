@@ -1,10 +1,11 @@
-"""What a conversion does not carry, told before anything is written: the graph, the training state, unused weights."""
+"""What a conversion does not carry, told before anything is written: the graph, training state, ties."""
 
 from __future__ import annotations
 
 from panmodel.model.format import Format
 from panmodel.model.model import Model
-from panmodel.model.notice import GraphLost, Notice, StructureLost, TensorsUnused, TrainingStateLost
+from panmodel.model.notice import GraphLost, Notice, StructureLost, TensorsUnused, TiesLost, TrainingStateLost
+from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
 
 
@@ -23,7 +24,22 @@ def losses(source: Model, result: Model, record: Format, *, keeps_graph: bool, w
         lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
     if keeps_graph:
         return [*lost, *_training_of_graph(source, record), *_unused(source, result)]
-    return lost + _structure(source, record)
+    return [*lost, *_structure(source, record), *_ties(result, record)]
+
+
+def _ties(model: Model, record: Format) -> list[Notice]:
+    """Tensors of several names, where the target stores one for each name."""
+    if record.keeps_ties:
+        return []
+    together: dict[int, tuple[Tensor, list[str]]] = {}
+    for name, tensor in model.tensors.items():
+        together.setdefault(id(tensor), (tensor, []))[1].append(name)
+    tied = [(tensor, names) for tensor, names in together.values() if len(names) > 1]
+    if not tied:
+        return []
+    more = sum(tensor.nbytes * (len(names) - 1) for tensor, names in tied)
+    detail = f"tensors of several names are written once for each name in {record.name} ({more:,} bytes more)"
+    return [TiesLost(detail, tuple(" = ".join(names) for _, names in tied))]
 
 
 def _structure(model: Model, record: Format) -> list[Notice]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from panmodel.errors import UnsupportedError, UsageError
+from panmodel.formats import registry
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 
@@ -91,9 +92,7 @@ def plan(model: Model, record: Format, request: Request, *, weights_only: bool =
         if request.cuts:
             raise UsageError("inputs and outputs say where to cut a graph, and no graph is converted here")
         if record.keeps & Holds.GRAPH:
-            hint = "weights alone can become .safetensors or .pt"
-            message = f"holds weights without a graph, {record.name} needs one"
-            raise UnsupportedError(message, where=model.source, hint=hint)
+            raise _graph_missing(model, record)
         return Plan(keeps_graph=False)
     steps = _way(model.dialect, record.target_dialect)
     if steps is None:
@@ -101,6 +100,18 @@ def plan(model: Model, record: Format, request: Request, *, weights_only: bool =
         hint = "`panmodel formats` lists what can be read and written"
         raise UnsupportedError(message, where=model.source, hint=hint)
     return Plan(steps, request)
+
+
+def _graph_missing(model: Model, record: Format) -> UnsupportedError:
+    able = [other for other in registry().values() if other.write and other.any_weights]
+    endings = sorted(other.extensions[0] for other in able if not other.keeps & Holds.GRAPH)
+    hint = f"weights alone can become {', '.join(endings[:-1])} or {endings[-1]}"
+    if model.dialect is None:
+        message = f"holds weights without a graph, {record.name} needs one"
+    else:
+        message = f"is to be moved without its graph, {record.name} needs one"
+        hint = f"leave out --weights-only, or {hint}"
+    return UnsupportedError(message, where=model.source, hint=hint)
 
 
 def _way(source: str, target: str) -> tuple[Step, ...] | None:

@@ -106,6 +106,8 @@ def test_tensors_are_edited_on_their_way(capsys, tmp_path):
 
 def test_edits_of_a_graph_are_refused(capsys, tmp_path):
     code, _, err = call(capsys, "convert", CHECKPOINT, tmp_path / "a.onnx", "--dtype", "float16")
+    assert code == 2 and "--weights-only" not in err and ".safetensors" in err
+    code, _, err = call(capsys, "convert", CHECKPOINT, tmp_path / "a.pt", "--dtype", "float16")
     assert code == 2 and "--weights-only" in err
     assert os.listdir(tmp_path) == []
 

@@ -134,6 +134,7 @@ def for_target(path: Path) -> Format:
 
     Raises:
         UsageError: The name does not tell.
+        UnsupportedError: It tells a format that is only read.
     """
     able = [record for record in registry().values() if record.write and record.is_name(path)]
     if len(able) == 1:
@@ -143,6 +144,10 @@ def for_target(path: Path) -> Format:
         raise UsageError(
             f"a name ending in {path.suffix!r} may be {names}", where=str(path), hint="say which with --to"
         )
+    hint = "`panmodel formats` lists what can be written"
+    for record in registry().values():
+        if record.is_name(path):
+            raise UnsupportedError(f"{record.name} is read, not written", where=str(path), hint=hint)
     known = sorted(ext for record in registry().values() if record.write for ext in record.extensions)
     hint = f"give it one of {', '.join(known)}, or say the format with --to"
     raise UsageError(f"no format is written under a name ending in {path.suffix!r}", where=str(path), hint=hint)

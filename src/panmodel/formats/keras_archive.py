@@ -114,4 +114,5 @@ FORMAT = Format(
     read=read,
     write=write,
     structures=frozenset({"keras"}),
+    any_weights=False,
 )

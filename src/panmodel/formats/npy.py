@@ -67,4 +67,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     write=write,
+    any_weights=False,
 )

@@ -170,4 +170,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     write=write,
+    keeps_ties=False,
 )

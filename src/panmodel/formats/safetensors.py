@@ -125,4 +125,5 @@ FORMAT = Format(
     write=write,
     shards=shards.index_names,
     structures=structure.FAMILIES,
+    keeps_ties=False,
 )

@@ -39,6 +39,8 @@ class Format:
             one file of this name.
         shards: The same for a target that is split into files of a certain size; None if it cannot be split.
         structures: Families of the structures that `write` keeps.
+        keeps_ties: Whether `write` stores a tensor of several names once, so that it comes back as one.
+        any_weights: Whether `write` takes whatever tensors there are, from any format, where they come without a graph.
         sniff: Whether the content at a location is of this format; reads little, raises nothing but OSError.
         read: Opens it. Lazy: time and memory of the header, whatever the size.
         write: Writes a model of the right dialect through a sink; None if it is only read.
@@ -57,6 +59,8 @@ class Format:
     files: Callable[[str], tuple[str, ...]] | None = None
     shards: Callable[[str], tuple[str, ...]] | None = None
     structures: frozenset[str] = frozenset()
+    keeps_ties: bool = True
+    any_weights: bool = True
 
     @property
     def keeps(self) -> Holds:

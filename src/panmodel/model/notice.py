@@ -71,6 +71,12 @@ class Cast(Notice):
     kind = "cast"
 
 
+class TiesLost(Notice):
+    """Tensors of several names that the target stores once for each name."""
+
+    kind = "ties-lost"
+
+
 class StructureLost(Notice):
     """An arrangement of the tensors, and the values beside them, that the target has no place for."""
 
