@@ -147,6 +147,12 @@ class FileSource(Source):
             offset += count
             view = view[count:]
 
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """See `Source.read`."""
+        self.check(offset, nbytes)
+        data = os.pread(self._descriptor, nbytes, offset)
+        return data if len(data) == nbytes else super().read(offset, nbytes)  # in pieces, or cut meanwhile
+
     def chunks(self, offset: int, nbytes: int, chunk: int = CHUNK) -> Iterator[memoryview]:
         """See `Source.chunks`. A file that was not in memory before is not left there."""
         if nbytes < _LARGE:

@@ -48,7 +48,11 @@ class Cursor:
 
     def u8(self) -> int:
         """One byte."""
-        return self.uint(1)
+        position = self.position
+        if position >= len(self.data):
+            return self.take(1)[0]
+        self.position = position + 1
+        return self.data[position]
 
     def u16(self) -> int:
         """Two bytes."""

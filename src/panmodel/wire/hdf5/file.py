@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from panmodel.errors import CorruptError
+from panmodel.io.pages import PagedSource
 from panmodel.io.source import Source
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.hdf5.checksums import lookup3
@@ -40,6 +41,10 @@ class File:
     shared: dict[tuple[int, int], Cursor | None] = field(default_factory=dict, repr=False)
     _owners: dict[int, int] = field(default_factory=dict, repr=False)
     _owned: int = field(default=0, repr=False)
+    _pages: PagedSource = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._pages = PagedSource(self.source)
 
     @property
     def size(self) -> int:
@@ -56,8 +61,15 @@ class File:
         Raises:
             TruncatedError: They do not lie inside the file.
         """
-        data = self.source.read(self.base + address, nbytes)
-        return Cursor(data, self.where(address), what, self.offset_size, self.length_size)
+        return Cursor(self.read(address, nbytes), self.where(address), what, self.offset_size, self.length_size)
+
+    def read(self, address: int, nbytes: int) -> bytes:
+        """The bytes at an address; short ones come from pages that are read as a whole, since structures lie together.
+
+        Raises:
+            TruncatedError: They do not lie inside the file.
+        """
+        return self._pages.read(self.base + address, nbytes)
 
     def own(self, address: int, nbytes: int, owner: int) -> None:
         """Note that an object owns the structure at an address.

@@ -69,7 +69,7 @@ class GlobalHeap:
             message = f"object {index} of a global heap collection {said}, {nbytes} bytes are expected"
             raise CorruptError(message, where=self._file.where(address))
         place, size = found
-        return self._file.source.read(self._file.base + place, size if nbytes is None else nbytes)
+        return self._file.read(place, size if nbytes is None else nbytes)
 
     def _read_collection(self, address: int) -> dict[int, tuple[int, int]]:
         file = self._file
