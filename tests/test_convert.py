@@ -188,6 +188,9 @@ def test_source_and_target_are_two_files(tmp_path):
 def test_a_target_without_a_known_name(tmp_path):
     with pytest.raises(UsageError, match="--to"):
         pm.convert(CHECKPOINT, tmp_path / "digits.xyz")
+    for name, to in (("digits.pt2", None), ("digits.xyz", "torch_export")):
+        with pytest.raises(UnsupportedError, match="torch_export is read, not written"):
+            pm.convert(CHECKPOINT, tmp_path / name, to=to)
     pm.convert(CHECKPOINT, tmp_path / "digits.xyz", to="onnx")
     assert pm.read(tmp_path / "digits.xyz").format == "onnx"
 

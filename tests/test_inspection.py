@@ -29,6 +29,15 @@ def test_weights_are_counted_without_slots(found):
     assert found.nbytes == sum(tensor.nbytes for tensor in found.tensors)
 
 
+def test_training_state_without_slots_is_not_counted_and_ties_are_once(tmp_path):
+    tied, single = np.ones((4, 8), np.float32), ArrayTensor(np.ones((2, 3), np.float32), "s")
+    tensors = {"e": ArrayTensor(tied, "e"), "layers/dense/vars/0": single, "optimizer/vars/2": single}
+    tensors["d"] = tensors["e"]
+    pm.write(Model("any", tensors=tensors), tmp_path / "a.h5")
+    found = pm.inspect(tmp_path / "a.h5")
+    assert (len(found.tensors), found.parameters, found.nbytes) == (4, 38, 152)
+
+
 def test_the_graph_and_the_training_state(found):
     assert found.inputs == ["images:0 float32[?, 8, 8, 1]"]
     assert [name.split()[0] for name in found.outputs] == ["probabilities:0"]

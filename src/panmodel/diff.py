@@ -77,9 +77,11 @@ def diff(
 
 
 def _require_met(patterns: Sequence[str], first: Model, second: Model) -> None:
+    where = " and ".join(dict.fromkeys(filter(None, (first.source, second.source))))
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name in chain(first.tensors, second.tensors)):
-            raise UnknownNameError("tensor", pattern, chain(first.tensors, second.tensors))
+            there = dict.fromkeys(chain(first.tensors, second.tensors))
+            raise UnknownNameError("tensor", pattern, there, where=where)
 
 
 def _chosen(tensors: Tensors, include: Sequence[str], exclude: Sequence[str]) -> Tensors:

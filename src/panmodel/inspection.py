@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from panmodel.errors import UsageError
 from panmodel.formats import PathLike, read
 from panmodel.model.model import Model
+from panmodel.model.tensor import Tensor
 
 if TYPE_CHECKING:
     from panmodel.model.tensorflow.graph import TensorFlowGraph
@@ -44,8 +45,8 @@ class Inspection:
         dialect: Dialect of its graph; None for weights alone.
         metadata: Framework, versions, producer: whatever the file says.
         tensors: Every stored tensor, in file order.
-        parameters: Elements of all tensors, training slots not counted.
-        nbytes: Stored bytes of all tensors.
+        parameters: Elements of all tensors, those of the training state not counted and tied ones counted once.
+        nbytes: Stored bytes of all tensors, tied ones counted once.
         inputs: Graph inputs, as "name dtype[shape]".
         outputs: Graph outputs, likewise.
         operators: How often each operator occurs, most frequent first.
@@ -99,16 +100,19 @@ def inspect(path: PathLike) -> Inspection:
         tensors=[
             TensorInfo(name, str(t.dtype), t.shape, t.nbytes, id(t) in slots) for name, t in model.tensors.items()
         ],
-        parameters=sum(
-            t.size for t in model.tensors.values() if t.dtype.kind in "fc" and t.shape and id(t) not in slots
-        ),
-        nbytes=sum(tensor.nbytes for tensor in model.tensors.values()),
+        parameters=sum(t.size for t in _once(model.weights) if t.dtype.kind in "fc" and t.shape),
+        nbytes=sum(tensor.nbytes for tensor in _once(model.tensors)),
         training=_training(model),
         notices=[str(notice) for notice in model.notices],
     )
     if model.program is not None:
         _describe_graph(model, found)
     return found
+
+
+def _once(tensors: Mapping[str, Tensor]) -> Iterable[Tensor]:
+    """Each tensor once, however many names it has."""
+    return {id(tensor): tensor for tensor in tensors.values()}.values()
 
 
 def _slots(model: Model) -> set[int]:

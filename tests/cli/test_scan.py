@@ -28,6 +28,11 @@ def test_errors_are_never_clean_nor_dangerous(paths, capsys):
     capsys.readouterr()
 
 
+def test_a_folder_without_files_is_said_to_be_one(tmp_path, capsys):
+    assert run(["scan", str(tmp_path)]) == 2
+    assert "no file to scan" in capsys.readouterr().out
+
+
 def test_people_read_what_it_is_and_what_to_do(paths, capsys):
     run(["scan", paths["all"]])
     said = capsys.readouterr().out

@@ -1,7 +1,8 @@
 """The command `panmodel`: one file per subcommand, found by directory. Data on stdout, talk on stderr.
 
 Exit codes: 0 fine or same · 1 differs, or findings · 2 usage · 3 unreadable or corrupt · 4 unsupported · 5 refused as
-unsafe · 130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP, with nothing left half-written either.
+unsafe · 130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP, with nothing left half-written either · 141 whoever
+read the output closed it before its end, so that the answer did not arrive.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import click
 from panmodel.errors import PanmodelError
 from panmodel.version import VERSION
 
-INTERRUPTED, UNREADABLE, USAGE = 130, 3, 2
+INTERRUPTED, CLOSED, UNREADABLE, USAGE = 130, 141, 3, 2
 
 
 class _Commands(click.Group):
@@ -32,6 +33,16 @@ class _Commands(click.Group):
             return None
         found: click.Command = importlib.import_module(f"{__name__}.{name}").command
         return found
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # which click would make an exit with 1, and that is an answer
+            raise _ClosedError from None
+
+
+class _ClosedError(Exception):
+    """Whoever reads our output has seen enough."""
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,17 +99,20 @@ def run(arguments: list[str]) -> int:
     except _Ended as ended:
         return _say(f"ended by {ended.name}; nothing was left half-written", ended.exit_code)
     except click.ClickException as error:
+        _report_as_json(arguments, "UsageError", error.format_message(), exit_code=USAGE)
         error.show()
         return USAGE
     except PanmodelError as error:
-        _report_as_json(error, arguments)
+        kind, where, hint = type(error).__name__, error.where, error.hint
+        _report_as_json(arguments, kind, error.message, where=where, hint=hint, exit_code=error.exit_code)
         return _say(str(error), error.exit_code)
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except (_ClosedError, BrokenPipeError):  # while answering, or while the last of it is sent
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return CLOSED
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{where}{error.strerror or error}", UNREADABLE)
+        where, message = str(error.filename or ""), error.strerror or str(error)
+        _report_as_json(arguments, type(error).__name__, message, where=where, exit_code=UNREADABLE)
+        return _say(f"{where}: {message}" if where else message, UNREADABLE)
 
 
 def _say(text: str, code: int) -> int:
@@ -109,10 +123,12 @@ def _say(text: str, code: int) -> int:
     return code
 
 
-def _report_as_json(error: PanmodelError, arguments: list[str]) -> None:
+def _report_as_json(
+    arguments: list[str], kind: str, message: str, *, where: str = "", hint: str = "", exit_code: int
+) -> None:
     if "--json" not in arguments:
         return
     import json
 
-    plain = {"kind": type(error).__name__, "message": error.message, "where": error.where, "hint": error.hint}
-    click.echo(json.dumps({"error": {**plain, "exit_code": error.exit_code}}, indent=1))
+    plain = {"kind": kind, "message": message, "where": where, "hint": hint, "exit_code": exit_code}
+    click.echo(json.dumps({"error": plain}, indent=1))

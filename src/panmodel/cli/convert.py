@@ -79,7 +79,7 @@ def print_receipt(report: Report) -> None:
     ]
     rows.append(("way", way))
     rows += [("wrote", printable(file)) for file in report.files]
-    rows.append(("tensors", f"{report.tensors} ({amount(report.nbytes)} written)"))
+    rows.append(("tensors", f"{report.tensors}" + (f" ({amount(report.nbytes)} written)" if report.files else "")))
     if report.training:
         rows.append(("training state", report.training))
     if report.renamed:

@@ -45,7 +45,7 @@ def _print(found: Scan, *, quiet: bool) -> None:
             _print_file(file)
     counts = [sum(file.verdict is verdict for file in found.files) for verdict in Verdict]
     click.echo(f"{len(found.files)} file(s): {counts[0]} clean, {counts[1]} dangerous, {counts[2]} undecided")
-    click.echo(_SAYS[found.verdict])
+    click.echo(_SAYS[found.verdict] if found.files else "could not decide: there is no file to scan")
 
 
 def _print_file(file: ScannedFile) -> None:
