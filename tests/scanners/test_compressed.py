@@ -6,6 +6,8 @@ import zlib
 import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
+from panmodel.scan import scan
+
 PACK = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress}
 PICKLE = b"cposix\nsystem\n(S'true'\ntR."
 
@@ -42,3 +44,18 @@ def test_a_further_stream_begins_anywhere(tmp_path, padding):
 def test_what_follows_is_not_passed_over(tmp_path, rest):
     assert scan_bytes(tmp_path, gzip.compress(b"text") + rest).verdict is UNDECIDED
     assert scan_bytes(tmp_path, gzip.compress(b"text") + bytes(20)).verdict is CLEAN
+
+
+@pytest.mark.parametrize("magic", [b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"])
+def test_what_is_not_unpacked_is_not_taken_for_raw_numbers(tmp_path, magic):
+    from panmodel.wire.onnx_messages import EXTERNAL, GraphProto, ModelProto, StringStringEntryProto, TensorProto
+    from panmodel.wire.protobuf import encode
+
+    place = StringStringEntryProto(key="location", value="w.bin")
+    tensor = TensorProto(name="w", data_type=1, dims=[1], data_location=EXTERNAL, external_data=[place])
+    model = ModelProto(ir_version=8, graph=GraphProto(initializer=[tensor]))
+    (tmp_path / "model.onnx").write_bytes(b"".join(bytes(piece) for piece in encode(model)))
+    (tmp_path / "w.bin").write_bytes(bytes(4))
+    assert scan(tmp_path).verdict is CLEAN
+    (tmp_path / "w.bin").write_bytes(magic + bytes(40))
+    assert scan(tmp_path).verdict is UNDECIDED

@@ -81,3 +81,14 @@ def test_damage_is_undecided_and_hides_nothing(tmp_path):
     data = written(tmp_path / "x.h5", external_link)
     assert scan_bytes(tmp_path, data[:-1000]).verdict is not CLEAN
     assert scan_bytes(tmp_path, data[:300]).verdict is UNDECIDED
+
+
+def test_more_groups_than_are_looked_at_are_undecided(tmp_path, monkeypatch):
+    from panmodel.scanners import hdf5
+
+    monkeypatch.setattr(hdf5, "_GROUPS", 5)
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        for number in range(10):
+            file.create_group(f"g{number}")
+    found = scan_bytes(tmp_path, (tmp_path / "many.h5").read_bytes())
+    assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-UNFINISHED"})

@@ -1,4 +1,5 @@
 import io
+import time
 import zipfile
 
 from panmodel.io.source import MemorySource
@@ -29,3 +30,11 @@ def test_both_names_are_handed_out():
     salvage = Salvage(MemorySource(data))
     assert [name for name, _ in salvage.members()] == ["c", "a", "b"]
     assert len(salvage.contradictions()) == 1
+
+
+def test_a_great_many_headers_take_bounded_time():
+    header = b"PK\x03\x04" + b"\x14\0\0\0\x08\0" + bytes(8) + b"\xff\xff\xff\x7f" * 2 + bytes(4)
+    data = header * 20_000 + bytes(50_000_000)
+    begin = time.process_time()
+    assert not any(content for _, content in Salvage(MemorySource(data, "a.zip")).members())
+    assert time.process_time() - begin < 10

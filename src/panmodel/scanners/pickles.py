@@ -131,7 +131,9 @@ def _raw_behind(subject: Subject, data: bytes, stream: Stream) -> int:
 
 def _first(subject: Subject) -> tuple[bytes, Stream]:
     """The first pickle, and the bytes it was read from: as few of a large file as it takes."""
-    source, window = subject.source, DEFAULT.pickle_bytes if subject.raw_between else _FIRST_WINDOW
+    source = subject.source
+    at_once = subject.raw_between or isinstance(source, MemorySource)
+    window = DEFAULT.pickle_bytes if at_once else _FIRST_WINDOW
     while True:
         data = _loaded(source, window)
         stream = last = run(subject, data, 0)

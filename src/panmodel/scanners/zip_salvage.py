@@ -115,7 +115,7 @@ class Salvage:
 
     def _unpacked(self, begin: int, stated: int, end: int, method: int) -> bytes:
         if method == DEFLATED:
-            return _inflated(self._data[begin : min(max(stated, end), begin + _MEMBER)])
+            return _inflated(memoryview(self._data)[begin : min(max(stated, end), begin + _MEMBER)])
         if stated > begin:
             return self._data[begin : min(stated, begin + _MEMBER)]
         for signature in (DESCRIPTOR, CENTRAL):
@@ -124,7 +124,7 @@ class Salvage:
         return self._data[begin : min(end, begin + _MEMBER)]
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: memoryview) -> bytes:
     """As much as unpacks before the first fault."""
     inflate, pieces, left = zlib.decompressobj(-zlib.MAX_WBITS), list[bytes](), _MEMBER
     for start in range(0, len(data), 1 << 16):
