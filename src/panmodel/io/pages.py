@@ -25,7 +25,7 @@ class PagedSource(Source):
         number, begin = divmod(offset, _PAGE)
         end = begin + nbytes
         page = self._pages.get(number)
-        if page is not None and 0 <= nbytes and end <= len(page):
+        if page is not None and nbytes >= 0 and end <= len(page):
             return page[begin:end]
         self.check(offset, nbytes)
         if nbytes > _PAGE:

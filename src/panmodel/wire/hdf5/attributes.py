@@ -169,7 +169,7 @@ def _attribute(file: File, body: Cursor, message_flags: int, order: int | None) 
     flags = flags if version > 1 else 0
     kind = resolve(file, parts[1], Kind.DATATYPE) if flags & _SHARED_TYPE else parts[1]
     space = resolve(file, parts[2], Kind.DATASPACE) if flags & _SHARED_SPACE else parts[2]
-    datatype, dataspace = read_datatype(kind, file.limits), read_dataspace(space, file.limits)
+    datatype, dataspace = file.meaning(read_datatype, kind), file.meaning(read_dataspace, space)
     nbytes = dataspace.size * datatype.size
     if nbytes > file.limits.text_bytes:
         raise LimitError(f"attribute {name[:80]!r} has {nbytes} bytes", where=body.where)

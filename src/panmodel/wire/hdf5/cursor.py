@@ -44,7 +44,12 @@ class Cursor:
 
     def uint(self, nbytes: int) -> int:
         """An unsigned little-endian integer of that many bytes."""
-        return int.from_bytes(self.take(nbytes), "little")
+        begin = self.position
+        end = begin + nbytes
+        if end > len(self.data):
+            self.take(nbytes)
+        self.position = end
+        return int.from_bytes(self.data[begin:end], "little")
 
     def u8(self) -> int:
         """One byte."""

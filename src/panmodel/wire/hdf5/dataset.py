@@ -58,9 +58,8 @@ class Dataset:
         self._file, self._header, self._heap = header.file, header, heap
         self._attributes: list[Attributes] = []
         self.name, self.address = name, header.address
-        limits = self._file.limits
-        self.datatype: Datatype = read_datatype(self._message(Kind.DATATYPE), limits)
-        self._space = read_dataspace(self._message(Kind.DATASPACE), limits)
+        self.datatype: Datatype = self._file.meaning(read_datatype, self._message(Kind.DATATYPE))
+        self._space = self._file.meaning(read_dataspace, self._message(Kind.DATASPACE))
         self.null = self._space.null
         self._extents = (0,) if self.null else self._space.shape
         self.shape: tuple[int, ...] = (*self._extents, *self.datatype.dims)

@@ -58,6 +58,7 @@ class Datatype:
         members: Name and value of each member of an enumeration, its bytes as stored.
         fields: Name, offset and type of each field of a compound type.
         dtype: The element type of panmodel's table (of one element of an array type); None if there is none.
+        ends_at_nul: A string of variable length ends at its first zero byte; a sequence of bytes does not.
     """
 
     kind: Class
@@ -72,6 +73,7 @@ class Datatype:
     members: tuple[tuple[str, bytes], ...] = ()
     fields: tuple[tuple[str, int, Datatype], ...] = ()
     dtype: DType | None = field(default=None)
+    ends_at_nul: bool = True
 
     @property
     def is_string(self) -> bool:
@@ -248,8 +250,9 @@ def _variable(read: _Reading) -> Datatype:
     base = read.inner()
     if kind > 1 or read.size != 4 + read.cursor.offset_size + 4:
         read.cursor.fail(f"is of variable length, of kind {kind} in {read.size} bytes")
-    dtype = dtypes.STRING if kind == 1 else None
-    return Datatype(Class.VARIABLE, read.size, utf8=charset == 1, base=base, dtype=dtype)
+    are_bytes = kind == 0 and base.dtype is dtypes.UINT8  # bytes to their end, where a string would end at a zero
+    dtype = dtypes.STRING if kind == 1 or are_bytes else None
+    return Datatype(Class.VARIABLE, read.size, utf8=charset == 1, base=base, dtype=dtype, ends_at_nul=kind == 1)
 
 
 def _array(read: _Reading) -> Datatype:

@@ -6,7 +6,9 @@ whatever a file says, reading all of its structures takes time in proportion to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from panmodel.errors import CorruptError
 from panmodel.io.pages import PagedSource
@@ -17,7 +19,10 @@ from panmodel.wire.hdf5.cursor import Cursor
 
 #: What structures may take beyond the file's size: prefixes are read before it is known how long they are.
 _SLACK = 1 << 16
+_SHORT, _MOST_KNOWN = 256, 1024  # bytes and number of the messages whose meaning is kept
 _HINT = "the file is damaged, or made to mislead its readers: fetch it again"
+
+Read = TypeVar("Read")
 
 
 @dataclass
@@ -31,6 +36,8 @@ class File:
         length_size: Bytes of a length.
         limits: Caps on what is believed of it.
         shared: Messages that objects share, by the address of the header that has them and their type.
+        known: What messages that are there many times mean, by the reader and the bytes: thousands of datasets have
+            one datatype.
     """
 
     source: Source
@@ -39,6 +46,7 @@ class File:
     length_size: int = 8
     limits: Limits = DEFAULT
     shared: dict[tuple[int, int], Cursor | None] = field(default_factory=dict, repr=False)
+    known: dict[tuple[object, bytes], object] = field(default_factory=dict, repr=False)
     _owners: dict[int, int] = field(default_factory=dict, repr=False)
     _owned: int = field(default=0, repr=False)
     _pages: PagedSource = field(init=False, repr=False)
@@ -70,6 +78,20 @@ class File:
             TruncatedError: They do not lie inside the file.
         """
         return self._pages.read(self.base + address, nbytes)
+
+    def meaning(self, read: Callable[[Cursor, Limits], Read], body: Cursor) -> Read:
+        """What a message says that depends on its bytes alone; an immutable value, read once.
+
+        Raises:
+            ReadError: What `read` raises.
+        """
+        key = (read, body.data)
+        if key in self.known:
+            return cast("Read", self.known[key])
+        found = read(body, self.limits)
+        if len(body.data) <= _SHORT and len(self.known) < _MOST_KNOWN:
+            self.known[key] = found
+        return found
 
     def own(self, address: int, nbytes: int, owner: int) -> None:
         """Note that an object owns the structure at an address.

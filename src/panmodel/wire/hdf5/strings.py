@@ -42,7 +42,7 @@ def decode_strings(file: File, heap: GlobalHeap, kind: Datatype, data: bytes, co
         nbytes = 0
         for place in range(count):
             many = len(seen)
-            found[place] = _variable(heap, cursor, seen)
+            found[place] = _variable(heap, cursor, seen, ends_at_nul=kind.ends_at_nul)
             nbytes += len(found[place]) if len(seen) > many else 0
             if nbytes > file.size:
                 cursor.fail("overlap: together they are longer than the file")
@@ -52,14 +52,16 @@ def decode_strings(file: File, heap: GlobalHeap, kind: Datatype, data: bytes, co
     return found
 
 
-def _variable(heap: GlobalHeap, cursor: Cursor, seen: dict[tuple[int, int, int], bytes]) -> bytes:
+def _variable(
+    heap: GlobalHeap, cursor: Cursor, seen: dict[tuple[int, int, int], bytes], *, ends_at_nul: bool
+) -> bytes:
     nbytes, address, index = cursor.u32(), cursor.address(), cursor.u32()
     if not nbytes or not address:  # the library writes zeros for an empty string and for one that was never written
         return b""
     key = nbytes, address, index
     if key not in seen:
-        # some writers count the NUL at the end in
-        seen[key] = heap.read(address, index, nbytes).partition(b"\0")[0]
+        stored = heap.read(address, index, nbytes)
+        seen[key] = stored.partition(b"\0")[0] if ends_at_nul else stored  # some writers count the NUL at the end in
     return seen[key]
 
 

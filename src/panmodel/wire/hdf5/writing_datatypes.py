@@ -92,7 +92,12 @@ def _widen(packed: np.ndarray, dtype: DType) -> memoryview:
 
 
 def string_datatype(items: Sequence[object]) -> bytes:
-    """The datatype of strings of any length, which lie in a heap: UTF-8 if all are text, else bytes as they are."""
+    """The datatype of strings of any length, which lie in a heap: UTF-8 if all are text, else bytes as they are.
+
+    A string of HDF5 ends at a zero byte: where one has such, all are sequences of bytes.
+    """
+    if any("\0" in item if isinstance(item, str) else isinstance(item, bytes) and b"\0" in item for item in items):
+        return _head(_VLEN, 16, 0) + _head(_FIXED, 1, 0) + struct.pack("<HH", 0, 8)
     utf8 = 0 if any(isinstance(item, bytes) for item in items) else 1
     return _head(_VLEN, 16, utf8 << 8 | 1) + _head(_FIXED, 1, 0) + struct.pack("<HH", 0, 8)
 
@@ -149,6 +154,8 @@ def _encoded(
     if array.dtype.kind in "OU":
         items = array.reshape(-1).tolist()
         texts = [text_bytes(item, f"attribute {name!r}") for item in items]
+        if any(b"\0" in text for text in texts):
+            raise UnsupportedError(f"attribute {name!r} has a zero byte in it, where a string of HDF5 ends")
         return string_datatype(items), array.shape, b"".join(map(put, texts))
     if array.dtype.kind == "S":
         kind = _head(_STRING, max(array.dtype.itemsize, 1), _NULL_PADDED)
@@ -164,14 +171,12 @@ def text_bytes(item: object, owner: str) -> bytes:
     """The bytes of one string.
 
     Raises:
-        UnsupportedError: It is no string, or one that HDF5 would cut: its strings end at a zero byte.
+        UnsupportedError: It is no string, or no Unicode.
     """
     if isinstance(item, str):
         item = _encoded_text(item, owner)
     if not isinstance(item, bytes):
         raise UnsupportedError(f"{owner} has elements of {type(item).__name__}, for which HDF5 has no type")
-    if b"\0" in item:
-        raise UnsupportedError(f"{owner} has a string with a zero byte in it, where a string of HDF5 ends")
     return item
 
 
