@@ -6,7 +6,9 @@ import pytest
 from panmodel import dtypes
 from panmodel.errors import UnsupportedError
 from panmodel.io.sink import Sink
+from panmodel.io.source import FileSource
 from panmodel.model.tensor import ArrayTensor, DeferredTensor
+from panmodel.wire.hdf5 import read_file
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name, save
 
 h5py = pytest.importorskip("h5py")
@@ -142,7 +144,7 @@ def test_the_file_can_be_extended_by_the_library(tmp_path):
         (NewGroup({"a/b": NewGroup()}), "'a/b'"),
         (NewGroup({"g": NewGroup({"": NewGroup()})}), "''"),
         (NewGroup({"x": NewDataset(DeferredTensor("x", dtypes.VARIANT, (2,), list))}), "'x' (variant)"),
-        (NewGroup({"x": dataset(np.array(["a\0b"], object))}), "zero byte"),
+        (NewGroup({"x": dataset(1, text="a\0b")}), "zero byte"),
         (NewGroup({"x": dataset(np.zeros((1,) * 33))}), "33 dimensions"),
         (NewGroup({"x": dataset(1, big=np.zeros(10_000))}), "'big' has 80"),
         (NewGroup({"x": dataset(1, when=np.zeros(2, "M8[s]"))}), "no type for datetime64"),
@@ -157,6 +159,18 @@ def test_what_has_no_room_is_refused_before_anything_is_written(tmp_path, root, 
     assert says in str(caught.value)
     assert file.position == 0
     sink.discard()
+
+
+def test_strings_with_zero_bytes_are_sequences_of_bytes(tmp_path):
+    items = [b"a\0b", b"\0", b"", b"end\0\0", "text\0".encode()]
+    with Sink(tmp_path / "file.h5") as sink:
+        save(NewGroup({"x": dataset(np.array(items, object))}), sink.open())
+    found = read_file(FileSource(tmp_path / "file.h5")).members["x"]
+    assert found.dtype is dtypes.STRING
+    assert found.numpy().tolist() == items
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "file.h5") as file:
+        assert [item.tobytes() for item in file["x"][:]] == items
 
 
 def test_names_of_links():
