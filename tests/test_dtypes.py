@@ -44,3 +44,8 @@ def test_sizes_count_packed_elements():
     assert dtypes.ALL["int4"].nbytes(3) == 2
     assert dtypes.FLOAT32.nbytes(3) == 12
     assert dtypes.from_numpy(np.dtype("<U3")) is dtypes.STRING
+
+
+def test_parts_of_elements():
+    assert [dtypes.ALL[name].number_bytes for name in ("complex128", "float64", "int4")] == [8, 8, 1]
+    assert [dtypes.ALL[name].stored.name for name in ("qint32", "quint16", "int8")] == ["int32", "uint16", "int8"]

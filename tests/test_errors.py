@@ -39,3 +39,9 @@ def test_unsupported_operators_come_in_one_list():
     assert "8 node(s)" in said
     assert "Mfcc × 7" in said and "and 2 more" in said
     assert "Conv2D × 1 (explicit paddings on the batch axis): conv" in said
+
+
+def test_long_lists_of_names_are_cut_off():
+    assert errors.listed([]) == ""
+    assert errors.listed(["a", "b"], 2) == "a, b"
+    assert errors.listed(["a", "b", "c", "d"], 2) == "a, b and 2 more"

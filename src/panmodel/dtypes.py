@@ -49,6 +49,11 @@ class DType:
         return _numpy_dtype(self.name)
 
     @property
+    def number_bytes(self) -> int:
+        """Bytes of one number, whose order may be the other way around; a complex element is two numbers."""
+        return self.itemsize // 2 if self.kind == "c" else self.itemsize
+
+    @property
     def stored(self) -> DType:
         """The type of the integers that a quantized type consists of; itself for any other."""
         return ALL[_QUANTIZED.get(self.name, self.name)]

@@ -32,6 +32,16 @@ _MOST_LINES, _LONGEST_NAME = 100, 200
 _MOST_COMPARED = 10_000
 
 
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in a message: the first ones, and how many more there are.
+
+    Args:
+        names: All of them.
+        most: How many are said.
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _brief(text: str) -> str:
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
 
@@ -151,7 +161,7 @@ class UnsupportedOperatorsError(UnsupportedError):
             groups.setdefault((item.operator, item.reason), []).append(item.node)
         lines = [f"{len(found)} node(s) cannot be converted:"]
         for (operator, reason), nodes in sorted(groups.items())[:_MOST_LINES]:
-            shown = ", ".join(map(_brief, nodes[:5])) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
+            shown = listed([_brief(node) for node in nodes])
             lines.append(f"  {_brief(operator)} × {len(nodes)} ({_brief(reason)}): {shown}")
         if len(groups) > _MOST_LINES:
             lines.append(f"  … and {len(groups) - _MOST_LINES} more operators")

@@ -127,3 +127,11 @@ def test_names_come_back(name):
     data = make_header(ALL["int4"], (), extra={"name": name})
     assert read_header(data, "x").extra == {"name": name, "dtype": "int4"}
     np.load(io.BytesIO(data + b"\0"), allow_pickle=False)
+
+
+@pytest.mark.parametrize("length", range(65_300, 65_560, 7))
+def test_long_headers_have_the_version_with_a_long_length(length):
+    data = make_header(ALL["float32"], (3,), extra={"name": "x" * length})
+    size = 2 if data[6] == 1 else 4
+    assert len(data) % 64 == 0
+    assert int.from_bytes(data[8 : 8 + size], "little") == len(data) - 8 - size

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, LimitError
+from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import MemorySource
 from panmodel.limits import DEFAULT
 from panmodel.model.torch.storage import from_array
@@ -20,7 +20,7 @@ from panmodel.wire.torch_records import ArrayRecord
 FLOATS = Object(Global("numpy", "dtype"), ("f4", False, True))
 
 
-@pytest.mark.parametrize("protocol", range(5))
+@pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("order", "CF")
 @pytest.mark.parametrize("code", ["<f4", ">f8", "|i1", "<u2", ">i8", "|b1", "<c8", ">c16", "<f2"])
 def test_arrays_are_what_numpy_wrote(code: str, order: str, protocol: int) -> None:
@@ -76,3 +76,23 @@ def test_random_states_are_inert() -> None:
         found = load(MemorySource(pickle.dumps(states, protocol)))
         assert not found.called, found.called
         assert not found.unknown, found.unknown
+
+
+@pytest.mark.parametrize(
+    "number", [np.float32(1.5), np.complex64(1 + 2j), np.complex128(-2j), np.int8(-3), np.bool_(True)]
+)
+def test_scalars_are_numbers(number: np.generic) -> None:
+    found = load(MemorySource(pickle.dumps({"loss": number})))
+    assert found.value == {"loss": number.item()}
+
+
+@pytest.mark.parametrize("scalar", [np.datetime64("2024-02-29"), np.str_("text")])
+def test_scalars_of_other_types_are_refused_by_name(scalar: np.generic) -> None:
+    with pytest.raises(UnsupportedError, match=r"a numpy scalar of type '(M8|U4)'"):
+        load(MemorySource(pickle.dumps(scalar)))
+
+
+@pytest.mark.parametrize("args", [(), (b"\0" * 4, FLOATS, (1,), "A"), (b"\0" * 4, FLOATS, (1,), None)])
+def test_buffers_in_no_order_are_refused(args: tuple[object, ...]) -> None:
+    with pytest.raises(CorruptError, match="neither in C nor in Fortran order"):
+        Arrays("a.pkl", 100, DEFAULT).buffered(args)

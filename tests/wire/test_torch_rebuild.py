@@ -151,3 +151,12 @@ def test_subclasses_are_named_and_not_looked_up() -> None:
     assert isinstance(plain, MetaRecord)
     with pytest.raises(UnsupportedError, match=r"torch\.float128"):
         made("_rebuild_meta_tensor_no_storage", torch("float128"), (2,), (1,), False)
+
+
+@pytest.mark.parametrize("args", [
+    (), ("f", Global("own", "Own"), ()), (Global("own", "f"), "Own", ()),
+    (Global("own", "f"), Global("own", "Own"), [1]),
+])  # fmt: skip
+def test_types_are_rebuilt_by_a_function_from_values(args: tuple[object, ...]) -> None:
+    with pytest.raises(CorruptError, match="other things than a function, a type and values"):
+        made("_rebuild_from_type_v2", *args, *[None] * bool(args), module="torch._tensor")

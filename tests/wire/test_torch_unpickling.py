@@ -49,3 +49,11 @@ def test_names_are_told_by_what_becomes_of_them() -> None:
     found = load(MemorySource(b"(cm\nf\n)Rcm\nC\n)\x81cm\nmentioned\nl."))
     assert [str(name) for name in found.unknown] == ["m.f", "m.C", "m.mentioned"]
     assert (found.called, found.instantiated) == ({Global("m", "f")}, {Global("m", "C")})
+
+
+def test_names_in_files_within_a_pickle_are_names_of_the_whole() -> None:
+    inner = b"(cos\nsystem\n)Rcown\nmentioned\nl."
+    outer = b"(ctorch.storage\n_load_from_bytes\nC" + bytes([len(inner)]) + inner + b"\x85Rcown\noutside\nl."
+    found = load(MemorySource(outer))
+    assert {str(name) for name in found.unknown} == {"os.system", "own.mentioned", "own.outside"}
+    assert found.called == {Global("os", "system")}

@@ -11,7 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError
+from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError, listed
 from panmodel.io.source import Extent, FileSource, Location, PartSource
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
@@ -110,7 +110,7 @@ class _Blobs:
                 held.setdefault(blob.file, []).append(name)
         there = set(self._location.names())
         for file, end in ends.items():
-            names = ", ".join(held[file][:5]) + (f" and {len(held[file]) - 5} more" if len(held[file]) > 5 else "")
+            names = listed(held[file])
             path = self._location.beside(file).path
             if file not in there:
                 message = f"this file of the checkpoint is missing; it holds {names}"

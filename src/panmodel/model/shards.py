@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import TypeVar
 
-from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError, UnsupportedError, listed
 from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import FileSource, Location
 from panmodel.limits import DEFAULT, Limits
@@ -103,8 +103,7 @@ class ShardIndex:
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(repr(name[:200]) for name in names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return listed([repr(name[:200]) for name in names])
 
 
 # Finding
@@ -227,7 +226,13 @@ def index_names(target: str) -> tuple[str, ...]:
     return (target.removesuffix(INDEX) + INDEX,)
 
 
-def plan_shards(tensors: Mapping[str, Tensor], shard_size: int, *, ties_share: bool = True) -> list[dict[str, Tensor]]:
+def plan_shards(
+    tensors: Mapping[str, Tensor],
+    shard_size: int,
+    *,
+    ties_share: bool = True,
+    stored: Callable[[Tensor], int] = lambda tensor: tensor.nbytes,
+) -> list[dict[str, Tensor]]:
     """Distribute tensors over files, in their order.
 
     A tensor that is larger than a file has one for itself. All names of one tensor come into one file.
@@ -236,6 +241,7 @@ def plan_shards(tensors: Mapping[str, Tensor], shard_size: int, *, ties_share: b
         tensors: Every tensor.
         shard_size: Bytes of tensors that one file may have.
         ties_share: The format stores a tensor of several names once.
+        stored: Bytes that a tensor takes in a file.
 
     Returns:
         The tensors of each file; one empty file if there is no tensor.
@@ -247,7 +253,7 @@ def plan_shards(tensors: Mapping[str, Tensor], shard_size: int, *, ties_share: b
     used = 0
     for names in names_of.values():
         tensor = tensors[names[0]]
-        nbytes = tensor.nbytes * (1 if ties_share else len(names))
+        nbytes = stored(tensor) * (1 if ties_share else len(names))
         if shards[-1] and used + nbytes > shard_size:
             shards.append({})
             used = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from panmodel.dtypes import DType
 from panmodel.errors import CorruptError
 from panmodel.io.source import CHUNK
-from panmodel.model.tensor import Tensor, unpack
+from panmodel.model.tensor import Tensor, gathered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,13 +40,7 @@ class StreamedTensor(Tensor):
 
     def numpy(self) -> np.ndarray:
         """See `Tensor.numpy`."""
-        import numpy as np
-
-        buffer, position = np.empty(self.nbytes, np.uint8), 0
-        for piece in self.chunks():
-            buffer[position : position + len(piece)] = piece
-            position += len(piece)
-        return unpack(buffer, self.dtype, self.shape)
+        return gathered(self)
 
     def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
         """See `Tensor.chunks`."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from panmodel.dtypes import DType, from_numpy
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.io.source import CHUNK, Extent
+from panmodel.wire.byte_order import turned_around
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +160,7 @@ class StoredTensor(Tensor):
     ) -> None:
         self.name, self.dtype, self.shape = name, dtype, shape
         self._stored, self._checksum = extent, checksum
-        self._swap = _element_width(dtype) if big_endian else 1
+        self._swap = dtype.number_bytes if big_endian else 1
         if extent.nbytes != self.nbytes:
             found = f"{extent.nbytes} bytes stored, {dtype}{list(shape)} needs {self.nbytes}"
             raise CorruptError(f"tensor {name!r}: {found}", where=extent.source.name)
@@ -168,14 +169,7 @@ class StoredTensor(Tensor):
 
     def numpy(self) -> np.ndarray:
         """See `Tensor.numpy`."""
-        import numpy as np
-
-        buffer = np.empty(self._stored.nbytes, np.uint8)
-        position = 0
-        for piece in self.chunks():
-            buffer[position : position + len(piece)] = piece
-            position += len(piece)
-        return unpack(buffer, self.dtype, self.shape)
+        return gathered(self)
 
     def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
         """See `Tensor.chunks`."""
@@ -317,6 +311,17 @@ def pack(array: np.ndarray, dtype: DType) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
+def gathered(tensor: Tensor) -> np.ndarray:
+    """The elements of a tensor whose `chunks` give all of its bytes and no more, put together from these."""
+    import numpy as np
+
+    buffer, position = np.empty(tensor.nbytes, np.uint8), 0
+    for piece in tensor.chunks():
+        buffer[position : position + len(piece)] = piece
+        position += len(piece)
+    return unpack(buffer, tensor.dtype, tensor.shape)
+
+
 def unpack(buffer: np.ndarray, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
     """Bytes as stored → elements in memory; the opposite of `pack`."""
     if dtype.bits < 8:
@@ -343,14 +348,10 @@ def _unpack_bits(buffer: np.ndarray, dtype: DType, count: int) -> np.ndarray:
     return elements
 
 
-def _element_width(dtype: DType) -> int:
-    return dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
-
-
 def _swapped(piece: memoryview, width: int) -> memoryview:
     import numpy as np
 
-    return np.frombuffer(piece, np.uint8).reshape(-1, width)[:, ::-1].reshape(-1).copy().data
+    return turned_around(np.frombuffer(piece, np.uint8), width).data
 
 
 def _repeated(element: memoryview, count: int, nbytes: int) -> Iterator[memoryview]:

@@ -25,12 +25,6 @@ def mask(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
-def unmask(stored: int) -> int:
-    """The sum that was stored; the opposite of `mask`."""
-    rotated = (stored - _MASK_DELTA) & 0xFFFFFFFF
-    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
-
-
 class MaskedCrc32c:
     """A running CRC-32C that is held against a stored, masked one.
 

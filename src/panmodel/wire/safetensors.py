@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
-from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError, UnsupportedError, listed
 from panmodel.io.sink import StagedFile
 from panmodel.io.source import Extent, Source
 from panmodel.limits import DEFAULT, Limits
@@ -173,9 +173,8 @@ def check_writable(tensors: Mapping[str, Writable], where: str, metadata: Mappin
     """
     foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.safetensors is None]
     if foreign:
-        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
         hint = "leave them out with --exclude"
-        raise UnsupportedError(f"safetensors has no type for {shown}", where=where, hint=hint)
+        raise UnsupportedError(f"safetensors has no type for {listed(foreign, 10)}", where=where, hint=hint)
     for name, tensor in tensors.items():
         if math.prod(tensor.shape) * tensor.dtype.bits % 8:
             message = f"tensor {name!r}: {tensor.dtype}{list(tensor.shape)} ends within a byte"

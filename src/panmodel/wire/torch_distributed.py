@@ -16,7 +16,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TypeGuard
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
@@ -24,6 +23,7 @@ from panmodel.errors import CorruptError, LimitError, UnsafeError, UnsupportedEr
 from panmodel.io.source import Source
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Constructor, Global, Machine, Object, describe
+from panmodel.wire.torch_values import are_counts, is_count
 
 METADATA = "torch.distributed.checkpoint.metadata"
 _FILESYSTEM = "torch.distributed.checkpoint.filesystem"
@@ -138,7 +138,7 @@ class _Reader:
     # What the pickle calls
 
     def _size(self, args: tuple[object, ...]) -> tuple[int, ...]:
-        if len(args) != 1 or not _are_counts(args[0]):
+        if len(args) != 1 or not are_counts(args[0]):
             raise self.corrupt("a torch.Size is made of other things than dimensions")
         return args[0]
 
@@ -149,7 +149,7 @@ class _Reader:
         return ""
 
     def _number(self, args: tuple[object, ...]) -> int:
-        if len(args) != 1 or not _is_count(args[0]):
+        if len(args) != 1 or not is_count(args[0]):
             raise self.corrupt("a memory format is made of something else than a number")
         return args[0]
 
@@ -193,10 +193,10 @@ class _Reader:
         for key, value in stored.items():
             index, info = self._fields(key, "MetadataIndex"), self._fields(value, "_StorageInfo")
             name, start = index.get("fqn"), index.get("offset")
-            if not isinstance(name, str) or not (start is None or _are_counts(start)):
+            if not isinstance(name, str) or not (start is None or are_counts(start)):
                 raise self.corrupt(f"an index of {describe(name)} at {describe(start)}")
             file, offset, nbytes = (info.get(key) for key in ("relative_path", "offset", "length"))
-            if not isinstance(file, str) or not _is_count(offset) or not _is_count(nbytes):
+            if not isinstance(file, str) or not is_count(offset) or not is_count(nbytes):
                 raise self.corrupt(f"{name[:200]!r} is stored in no proper place")
             if extensions := info.get("transform_descriptors"):
                 first = extensions[0] if isinstance(extensions, (list, tuple)) else extensions
@@ -217,7 +217,7 @@ class _Reader:
         fields = self._fields(record, "TensorStorageMetadata")
         shape, listed = fields.get("size"), fields.get("chunks")
         dtype = self._dtype(name, fields.get("properties"))
-        if not _are_counts(shape) or not isinstance(listed, list):
+        if not are_counts(shape) or not isinstance(listed, list):
             raise self.corrupt(f"tensor {name[:200]!r} has no proper size and chunks")
         if len(shape) > self._limits.rank:
             raise LimitError(f"tensor {name[:200]!r} has {len(shape)} dimensions", where=self._where)
@@ -250,7 +250,7 @@ class _Reader:
     ) -> Chunk:
         fields = self._fields(record, "ChunkStorageMetadata")
         start, shape = fields.get("offsets"), fields.get("sizes")
-        if not _are_counts(start) or not _are_counts(shape) or not len(start) == len(shape) == len(whole):
+        if not are_counts(start) or not are_counts(shape) or not len(start) == len(shape) == len(whole):
             raise self.corrupt(f"tensor {name[:200]!r} has a chunk without proper offsets and sizes")
         if any(at + extent > size for at, extent, size in zip(start, shape, whole, strict=True)):
             raise self.corrupt(f"tensor {name[:200]!r} of shape {whole} has a chunk of {shape} at {start}")
@@ -266,15 +266,7 @@ class _Reader:
         for name, path in planned.items() if isinstance(planned, dict) else ():
             if not isinstance(name, str) or not isinstance(path, tuple) or not 0 < len(path) <= self._limits.nesting:
                 raise self.corrupt(f"the path to {describe(name)} is {describe(path)}")
-            if not all(isinstance(key, str) or _is_count(key) for key in path):
+            if not all(isinstance(key, str) or is_count(key) for key in path):
                 raise self.corrupt(f"the path to {name[:200]!r} has keys that are neither names nor numbers")
             paths[name] = path
         return paths
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < 1 << 63
-
-
-def _are_counts(value: object) -> TypeGuard[tuple[int, ...]]:
-    return isinstance(value, tuple) and all(map(_is_count, value))

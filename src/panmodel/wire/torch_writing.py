@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
-from panmodel.errors import UnsupportedError
+from panmodel.errors import UnsupportedError, listed
 from panmodel.io.sink import StagedFile
 from panmodel.wire.pickle import Dictionary, Global, Object, PersistentId, dump
 from panmodel.wire.writable import Writable
@@ -131,8 +131,7 @@ def check(tensors: Mapping[str, Writable], where: str) -> None:
     """
     foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor.dtype)]
     if foreign:
-        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
-        raise UnsupportedError(f"torch has no type for {shown}", where=where)
+        raise UnsupportedError(f"torch has no type for {listed(foreign, 10)}", where=where)
 
 
 def save(value: object, staged: StagedFile, *, root: str = "archive") -> None:

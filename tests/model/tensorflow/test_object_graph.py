@@ -211,6 +211,13 @@ def test_text_that_contradicts_itself_is_refused(change):
         ObjectGraph.from_json({**graph.to_json(), **change}, tensors)
 
 
+def test_keys_of_tensors_that_are_not_there_are_refused():
+    tensors, graph = read(*SMALL)
+    plain = graph.to_json()
+    with pytest.raises(CorruptError, match="keys of tensors that are not there"):
+        ObjectGraph.from_json({**plain, "keys": {**plain["keys"], "other": "k"}}, tensors)
+
+
 @given(st.data())
 def test_changed_text_gives_a_graph_or_our_error(data):
     tensors, graph = read(*SMALL)

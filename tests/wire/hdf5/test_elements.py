@@ -1,6 +1,5 @@
 import struct
 
-import numpy as np
 import pytest
 from tests.wire.hdf5.handmade import FLOAT32, INT16, INT16_BIG, cursor
 
@@ -8,7 +7,7 @@ from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.io.source import MemorySource
 from panmodel.limits import DEFAULT
 from panmodel.wire.hdf5.datatype import read_datatype
-from panmodel.wire.hdf5.elements import decode, swap_width, to_little_endian
+from panmodel.wire.hdf5.elements import decode, swap_width
 from panmodel.wire.hdf5.file import File
 from panmodel.wire.hdf5.heaps import GlobalHeap
 
@@ -22,7 +21,6 @@ def test_numbers_in_both_orders():
     assert decoded(INT16, struct.pack("<4h", 1, -2, 3, 4), (2, 2)).tolist() == [[1, -2], [3, 4]]
     assert decoded(INT16_BIG, struct.pack(">4h", 1, -2, 3, 4), (2, 2)).tolist() == [[1, -2], [3, 4]]
     assert swap_width(read_datatype(cursor(INT16_BIG), DEFAULT)) == 2
-    assert to_little_endian(np.arange(6, dtype=np.uint8), 3).tolist() == [2, 1, 0, 5, 4, 3]
 
 
 def test_arrays_add_their_dimensions():

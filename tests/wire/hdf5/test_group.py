@@ -106,6 +106,15 @@ def test_reads_old_groups_and_gives_no_structure_to_two_of_them():
         list(child.links) or list(root.links)
 
 
+def test_entries_of_old_groups_lead_somewhere():
+    data = bytearray(old_file())
+    entry = 300 + 8 + 8
+    assert data[entry : entry + 8] == struct.pack("<Q", 400)
+    data[entry : entry + 8] = UNDEFINED
+    with pytest.raises(CorruptError, match="'child' that leads nowhere"):
+        list(read(bytes(data)).links)
+
+
 def test_damage_is_survived(tmp_path):
     path = tmp_path / "model.h5"
     path.write_bytes(

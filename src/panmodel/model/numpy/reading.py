@@ -15,6 +15,7 @@ from panmodel.model.notice import Assumed, Notice
 from panmodel.model.numpy.strings import decoded
 from panmodel.model.streamed import StreamedTensor
 from panmodel.model.tensor import Checksum, DeferredTensor, StoredTensor, Tensor, pack
+from panmodel.wire.byte_order import turned_around
 from panmodel.wire.npy import Header
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def _packed(header: Header, content: Iterator[memoryview]) -> Iterator[memoryvie
         for piece in whole(content, 8):  # eight elements always end with a byte
             yield pack(np.frombuffer(piece, np.uint8).view(header.dtype.numpy), header.dtype)
     elif header.big_endian and header.width > 1:
-        width = header.width // 2 if header.dtype.kind == "c" else header.width
+        width = header.dtype.number_bytes
         for piece in whole(content, width):
-            yield np.frombuffer(piece, np.uint8).reshape(-1, width)[:, ::-1].reshape(-1).data
+            yield turned_around(np.frombuffer(piece, np.uint8), width).data
     else:
         yield from content
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from panmodel.dtypes import STRING
-from panmodel.errors import UnsupportedError
+from panmodel.errors import UnsupportedError, listed
 from panmodel.io.pieces import whole
 from panmodel.model.numpy.strings import Strings, plan
 from panmodel.model.tensor import Tensor, unpack
@@ -69,8 +69,7 @@ def require_writable(tensors: Mapping[str, Tensor], where: str) -> None:
     """
     foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if tensor.dtype.kind == "o"]
     if foreign:
-        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
-        raise UnsupportedError(f"numpy has no arrays for {shown}", where=where)
+        raise UnsupportedError(f"numpy has no arrays for {listed(foreign, 10)}", where=where)
     for name, tensor in tensors.items():
         array = array_of(tensor, name)
         if len(array.header) > LONGEST:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING, UINT8
-from panmodel.errors import CorruptError, MissingFileError, TruncatedError
+from panmodel.errors import CorruptError, MissingFileError, TruncatedError, listed
 from panmodel.io.source import Extent, Source
 from panmodel.model.notice import Notice
 from panmodel.model.partitioned import Part, PartitionedTensor, incomplete
@@ -147,8 +147,7 @@ class _Reader:
                 self._shards[shard] = self._open(shard, self._bundle.header.num_shards)
             except MissingFileError as error:
                 names = self._names_in(shard)
-                shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-                message = f"this data file of the checkpoint is missing; it holds {shown}"
+                message = f"this data file of the checkpoint is missing; it holds {listed(names)}"
                 hint = f"it belongs beside {self._where}: fetch it too"
                 raise MissingFileError(message, where=error.where, hint=hint) from None
         return self._shards[shard]

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING
-from panmodel.errors import CorruptError, UnsupportedError
+from panmodel.errors import CorruptError, UnsupportedError, listed
 from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import CHUNK
 from panmodel.limits import DEFAULT
 from panmodel.model.partitioned import PartitionedTensor
+from panmodel.model.shards import plan_shards
 from panmodel.model.tensor import Tensor, unpack
 from panmodel.wire.checksums import crc32c, mask
 from panmodel.wire.protobuf import Message, encode_bytes
@@ -47,14 +48,14 @@ def write_bundle(tensors: Mapping[str, Tensor], prefix: str, sink: Sink) -> None
         CorruptError: Slices of a tensor are missing (nothing is written), or stored bytes are damaged.
     """
     _require_writable(tensors, str(sink.main))
-    shards = _shards(tensors, sink.shard_size)
+    ordered = {name: tensors[name] for name in sorted(tensors, key=str.encode)}
+    shards = [ordered] if sink.shard_size is None else plan_shards(ordered, sink.shard_size, stored=_stored_bytes)
     sink.supersede(re.compile(rf"{re.escape(prefix)}\.data-\d{{5}}-of-\d{{5}}"))
     table: dict[bytes, Message] = {b"": BundleHeaderProto(num_shards=len(shards), version=VersionDef(producer=VERSION))}
-    for number, names in enumerate(shards):
+    for number, content in enumerate(shards):
         data = sink.open(shard_name(prefix, number, len(shards)))
         written: dict[int, BundleEntryProto] = {}
-        for name in names:
-            tensor = tensors[name]
+        for name, tensor in content.items():
             if id(tensor) not in written:
                 written[id(tensor)] = _write_tensor(name, tensor, data)
                 if number:
@@ -62,26 +63,6 @@ def write_bundle(tensors: Mapping[str, Tensor], prefix: str, sink: Sink) -> None
             table[name.encode()] = written[id(tensor)]
     encoded = ((key, encode_bytes(table[key])) for key in sorted(table))
     sink.open().write_all(encode_table(encoded))
-
-
-def _shards(tensors: Mapping[str, Tensor], most: int | None) -> list[list[str]]:
-    """Which tensors go into which data file: in the order of their names, the names of one tensor together."""
-    ordered = sorted(tensors, key=str.encode)
-    if most is None:
-        return [ordered]
-    together: dict[int, list[str]] = {}
-    for name in ordered:
-        together.setdefault(id(tensors[name]), []).append(name)
-    shards: list[list[str]] = [[]]
-    filled = 0
-    for names in together.values():
-        nbytes = _stored_bytes(tensors[names[0]])
-        if shards[-1] and filled + nbytes > most:
-            shards.append([])
-            filled = 0
-        shards[-1] += names
-        filled += nbytes
-    return shards
 
 
 def _stored_bytes(tensor: Tensor) -> int:
@@ -143,5 +124,4 @@ def _require_writable(tensors: Mapping[str, Tensor], where: str) -> None:
         if isinstance(tensor, PartitionedTensor):
             tensor.require_complete()
     if foreign:
-        shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
-        raise UnsupportedError(f"a TensorFlow checkpoint has no type for {shown}", where=where)
+        raise UnsupportedError(f"a TensorFlow checkpoint has no type for {listed(foreign, 10)}", where=where)

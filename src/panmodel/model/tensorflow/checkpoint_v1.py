@@ -13,7 +13,7 @@ from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import CHUNK, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.partitioned import Part, PartitionedTensor
-from panmodel.model.tensor import Tensor, pack, unpack
+from panmodel.model.tensor import Tensor, gathered, pack
 from panmodel.model.tensorflow.checkpoint_tensor import box_of, dtype_of, opaque, shape_of
 from panmodel.wire.protobuf import Numbers, decode
 from panmodel.wire.protobuf.varint import unpack_varints
@@ -54,16 +54,7 @@ class SlicedTensor(Tensor):
 
     def numpy(self) -> np.ndarray:
         """See `Tensor.numpy`."""
-        import numpy as np
-
-        if self.dtype is STRING:
-            return self._strings()
-        buffer = np.empty(self.nbytes, np.uint8)
-        position = 0
-        for piece in self.chunks():
-            buffer[position : position + len(piece)] = piece
-            position += len(piece)
-        return unpack(buffer, self.dtype, self.shape)
+        return self._strings() if self.dtype is STRING else gathered(self)
 
     def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
         """See `Tensor.chunks`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
-from panmodel.errors import UnsupportedError
+from panmodel.errors import UnsupportedError, listed
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.skeleton import Branch, Leaf, Node, Scalar, leaves
 from panmodel.wire.pickle import Dictionary
@@ -43,7 +43,7 @@ def placed(root: Node, tensors: Mapping[str, Tensor], where: str) -> object:
     """
     named = {leaf.name for leaf in leaves(root)}
     if lost := [name for name in tensors if name not in named]:
-        shown = ", ".join(name[:200] for name in lost[:10]) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+        shown = listed([name[:200] for name in lost], 10)
         raise UnsupportedError(f"tensors have no place in the structure that is to be written: {shown}", where=where)
     return _Placing(tensors, where).value(root)
 

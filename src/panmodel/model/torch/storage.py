@@ -10,6 +10,7 @@ from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.tensor import ArrayTensor, DeferredTensor, StoredTensor, Tensor, unpack
+from panmodel.wire.byte_order import turned_around
 from panmodel.wire.torch_records import ArrayRecord, TensorRecord
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def _gathered(name: str, record: TensorRecord) -> np.ndarray:
     last = first + record.span * dtype.bits
     flat = np.frombuffer(_spanned(name, record, first // 8, (last + 7) // 8), np.uint8)
     if record.storage.content.big_endian:
-        width = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
-        flat = flat.reshape(-1, width)[:, ::-1].reshape(-1)
+        flat = turned_around(flat, dtype.number_bytes)
     skipped = first % 8 // dtype.bits  # elements of less than a byte that share the first one
     elements = unpack(np.ascontiguousarray(flat), dtype, (skipped + record.span,))[skipped:]
     strides = [stride * dtype.itemsize for stride in record.strides]

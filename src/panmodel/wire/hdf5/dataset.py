@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, LimitError, UnsafeError, UnsupportedError
 from panmodel.io.source import CHUNK, Extent
+from panmodel.wire.byte_order import turned_around
 from panmodel.wire.hdf5.attributes import Attributes
 from panmodel.wire.hdf5.chunk_index import read_chunks
 from panmodel.wire.hdf5.chunked import Bands
 from panmodel.wire.hdf5.cursor import Cursor
 from panmodel.wire.hdf5.dataspace import read_dataspace
 from panmodel.wire.hdf5.datatype import Class, Datatype, read_datatype
-from panmodel.wire.hdf5.elements import decode, swap_width, to_little_endian
+from panmodel.wire.hdf5.elements import decode, swap_width
 from panmodel.wire.hdf5.file import Visit
 from panmodel.wire.hdf5.fill import read_fill, read_old_fill, repeated
 from panmodel.wire.hdf5.filters import Filter, check_filters, read_filters
@@ -134,11 +135,6 @@ class Dataset:
         """Whether its elements are those of datasets elsewhere, for most in other files."""
         return self._layout.storage is Storage.VIRTUAL
 
-    @property
-    def is_chunked(self) -> bool:
-        """Whether its elements are in chunks."""
-        return self._layout.storage is Storage.CHUNKED
-
     @cached_property
     def external_files(self) -> tuple[str, ...]:
         """Names of the files outside that its elements are in; () for elements in this file."""
@@ -207,7 +203,7 @@ class Dataset:
 
         width = swap_width(self.datatype)
         for piece in self._raw(max(nbytes - nbytes % 16, 16)):
-            yield to_little_endian(np.frombuffer(piece, np.uint8), width).data if width > 1 else piece
+            yield turned_around(np.frombuffer(piece, np.uint8), width).data if width > 1 else piece
 
     def numpy(self) -> np.ndarray:
         """All elements in the machine's own byte order: strings as `bytes` objects, opaque ones as numpy's void.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from panmodel import dtypes
 from panmodel.errors import CorruptError, UnsupportedError
+from panmodel.wire.byte_order import turned_around
 from panmodel.wire.hdf5.datatype import Class, Datatype
 from panmodel.wire.hdf5.file import File
 from panmodel.wire.hdf5.heaps import GlobalHeap
@@ -20,14 +21,7 @@ def swap_width(kind: Datatype) -> int:
     """Bytes whose order must be turned around in a stored element; 1 if none."""
     if not kind.big_endian or kind.dtype is None:
         return 1
-    return kind.dtype.itemsize // 2 if kind.dtype.kind == "c" else kind.dtype.itemsize
-
-
-def to_little_endian(data: np.ndarray, width: int) -> np.ndarray:
-    """The bytes of numbers of `width` bytes, each turned around."""
-    import numpy as np
-
-    return np.ascontiguousarray(data.reshape(-1, width)[:, ::-1]).reshape(-1) if width > 1 else data
+    return kind.dtype.number_bytes
 
 
 def decode(
@@ -61,4 +55,4 @@ def decode(
         raise UnsupportedError(f"elements of type {kind} are not read", where=file.source.name)
     if kind.dtype is dtypes.BOOL and raw.size and raw.max() > 1:
         raise CorruptError("a boolean is neither 0 nor 1", where=file.source.name)
-    return to_little_endian(raw, swap_width(kind)).view(kind.dtype.numpy).reshape(shape)
+    return turned_around(raw, swap_width(kind)).view(kind.dtype.numpy).reshape(shape)

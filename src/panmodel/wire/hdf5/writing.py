@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from panmodel.dtypes import STRING
-from panmodel.errors import PanmodelError, UnsupportedError
+from panmodel.errors import PanmodelError, UnsupportedError, listed
 from panmodel.limits import DEFAULT
 from panmodel.wire.hdf5.writing_datatypes import (
     DTYPE_ATTRIBUTE,
@@ -117,8 +117,7 @@ def check(root: NewGroup) -> None:
         if isinstance(item, NewDataset):
             _check_tensor(item.tensor, "/".join(path), untyped)
     if untyped:
-        shown = ", ".join(untyped[:20]) + (f" and {len(untyped) - 20} more" if len(untyped) > 20 else "")
-        raise UnsupportedError(f"HDF5 has no type for {shown}")
+        raise UnsupportedError(f"HDF5 has no type for {listed(untyped, 10)}")
 
 
 def _check_tensor(tensor: Storable, name: str, untyped: list[str]) -> None:
