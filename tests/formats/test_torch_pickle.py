@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.damage import assert_survives, contents_of
 
+import panmodel as pm
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, LimitError, PanmodelError, UnsafeError, UnsupportedError
@@ -398,3 +399,13 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
         "container_version": 3,
         "devices": ["cuda:0"],
     }
+
+
+def test_a_state_dict_of_tensorflow_s_names_tells_its_training_state(tmp_path):
+    tensors = {name: ArrayTensor(np.full(3, 0.5, np.float32), name) for name in ("w", "w/Adam", "w/Adam_1")}
+    tensors["global_step"] = ArrayTensor(np.int64(7), "global_step")
+    for shard_size, name in ((None, "a.pt"), (20, "b.bin")):
+        pm.write(Model("any", tensors=tensors), tmp_path / name, shard_size=shard_size)
+        found = pm.read(tmp_path / name if shard_size is None else tmp_path / "b.bin.index.json")
+        assert (found.training.step, found.training.optimizer) == (7, "adam")
+        assert list(found.training.slots["w"]) == ["m", "v"] and list(found.weights) == ["w"]

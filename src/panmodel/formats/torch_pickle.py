@@ -94,10 +94,17 @@ def read(location: Location) -> Model:
         UnsafeError: The pickle names things that checkpoints do not consist of; all of them are listed.
         UnsupportedError: It holds neither tensors nor containers, or tensors of a kind that is not read.
     """
+    from panmodel.model.tensorflow.training import training_state
+
     main = shards.main_file(location, _KIND) or location
     index = shards.find_index(main, _KIND)
-    if index is None:
-        return _read_file(main.open())
+    model = _read_file(main.open()) if index is None else _read_shards(index, str(location))
+    if model.structure is None:  # tensors of a TensorFlow checkpoint still tell their slots by their names
+        model.training = training_state(model.tensors)
+    return model
+
+
+def _read_shards(index: shards.ShardIndex, where: str) -> Model:
     parts: list[Model] = []
 
     def read_shard(source: FileSource) -> Mapping[str, Tensor]:
@@ -108,7 +115,7 @@ def read(location: Location) -> Model:
     metadata = {key: value for part in reversed(parts) for key, value in part.metadata.items()}
     metadata |= {"shards": len(index.shards)}
     notices = [notice for part in parts for notice in part.notices]
-    return Model(FORMAT.name, tensors=tensors, metadata=metadata, notices=notices, source=str(location))
+    return Model(FORMAT.name, tensors=tensors, metadata=metadata, notices=notices, source=where)
 
 
 def _read_file(source: FileSource) -> Model:
