@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from panmodel.errors import CorruptError, LimitError, PanmodelError
 from panmodel.limits import Limits
-from panmodel.wire.strict_json import parse
+from panmodel.wire.strict_json import Fields, parse
 
 
 def parsed(data: bytes, **options: object) -> dict[str, object]:
@@ -46,3 +46,23 @@ def test_parts_are_counted_before_they_are_made(data: bytes) -> None:
 def test_any_bytes_end_in_values_or_own_errors(data: bytes) -> None:
     with contextlib.suppress(PanmodelError):
         assert isinstance(parsed(b"{" + data), dict)
+
+
+def test_fields_are_of_the_types_that_they_should_be() -> None:
+    fields = Fields("a.json")
+    assert (fields.mapping({"a": 1}, "it"), fields.listed([1], "it"), fields.listed(None, "it")) == ({"a": 1}, [1], [])
+    assert (fields.number(0, "it"), fields.number("12", "it"), fields.text("a", "it")) == (0, 12, "a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(("mapping", value) for value in (None, [], "a")),
+        *(("listed", value) for value in ({}, "a", 0)),
+        *(("number", value) for value in (-1, True, 1.0, "-1", "", "1" * 19, None)),
+        *(("text", value) for value in ("", None, 1)),
+    ],
+)
+def test_fields_of_other_types_are_refused(kind: str, value: object) -> None:
+    with pytest.raises(CorruptError, match=r"the place of it is .*, not an? "):
+        getattr(Fields("a.json"), kind)(value, "the place of it")

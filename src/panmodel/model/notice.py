@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from panmodel.errors import listed
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -21,7 +23,7 @@ class Notice:
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        shown = ", ".join(self.names[:5]) + (f" and {len(self.names) - 5} more" if len(self.names) > 5 else "")
+        shown = listed(self.names)
         return f"{self.detail}: {shown}" if shown else self.detail
 
     def to_json(self) -> dict[str, Any]:

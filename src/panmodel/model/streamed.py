@@ -52,6 +52,6 @@ class StreamedTensor(Tensor):
             for start in range(0, len(piece), nbytes):
                 yield piece[start : start + nbytes]
         if left:
-            amount = "more" if left < 0 else f"{-left:+} bytes"
+            amount = "more" if left < 0 else f"{left} fewer"
             message = f"tensor {self.name!r}: {self.dtype}{list(self.shape)} needs {self.nbytes} bytes, {amount} came"
             raise CorruptError(message, where=self._where)

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
-from panmodel.errors import CorruptError, UnsupportedError
+from panmodel.errors import UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire import strict_json
+from panmodel.wire.strict_json import Fields
 from panmodel.wire.zip import Archive
 
 PROGRAM = "serialized_exported_program.json"
@@ -159,22 +160,11 @@ def payloads(archive: Archive, root: str, kind: str, model: str, *, limits: Limi
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
-    """One list; its values are of the types that they should be, or refused."""
+class _Listed(Fields):
+    """One list of an archive, and the folder of what it lists."""
 
-    where: str
     archive: Archive
     folder: str
-
-    def corrupt(self, message: str) -> CorruptError:
-        return CorruptError(message, where=self.where, hint="the file is damaged: fetch it again")
-
-    def mapping(self, value: object, what: str) -> Mapping[str, object]:
-        from panmodel.wire.pickle import describe
-
-        if not isinstance(value, dict):
-            raise self.corrupt(f"{what} is {describe(value)}, not an object")
-        return value
 
     def payload(self, name: str, entry: Mapping[str, object]) -> Payload:
         from panmodel.wire.pickle import describe

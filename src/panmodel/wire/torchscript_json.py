@@ -10,7 +10,6 @@ Source: caffe2/proto/torch.proto and torch/csrc/jit/import_legacy.cpp of torch 1
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from panmodel import dtypes
@@ -19,6 +18,7 @@ from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire import strict_json
 from panmodel.wire.pickle import Global, Object, describe
+from panmodel.wire.strict_json import Fields
 from panmodel.wire.torch_rebuild import Rebuilding
 from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
 from panmodel.wire.torch_unpickling import Unpickling
@@ -40,7 +40,6 @@ _TYPES = {
 }
 _TENSOR, _INTEGERS = Global("__main__", "TensorID"), Global("__main__", "IntList")  # of torch 1.1
 _NOT_STORED = (-1, "-1")  # number of a tensor or attribute for which the state of its module stands
-_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def load_json(archive: Archive, root: str, *, limits: Limits = DEFAULT) -> Script:
@@ -58,7 +57,7 @@ def load_json(archive: Archive, root: str, *, limits: Limits = DEFAULT) -> Scrip
     """
     where = f"{archive.source.name}, {root}/model.json"
     described = strict_json.parse(archive.read(f"{root}/model.json", limit=limits.text_bytes), where, "model.json")
-    fields = _Fields(where)
+    fields = Fields(where)
     table = _Table(_tensors(fields, described, archive, root, limits))
     attributes = _attributes(archive, root, table, limits)
     modules = _Modules(fields, table, attributes, limits)
@@ -67,43 +66,8 @@ def load_json(archive: Archive, root: str, *, limits: Limits = DEFAULT) -> Scrip
     return Script(value, constants, archive, root, registered=modules.registered)
 
 
-class _Fields:
-    """Values of JSON, each of the type that it should be."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def corrupt(self, message: str) -> CorruptError:
-        return CorruptError(message, where=self.where, hint="the file is damaged: fetch it again")
-
-    def mapping(self, value: object, what: str) -> Mapping[str, object]:
-        if not isinstance(value, dict):
-            raise self.corrupt(f"{what} is {describe(value)}, not an object")
-        return value
-
-    def listed(self, value: object, what: str) -> list[object]:
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self.corrupt(f"{what} is {describe(value)}, not a list")
-        return value
-
-    def number(self, value: object, what: str) -> int:
-        """A number that is not negative; protobuf writes those of 64 bits as text."""
-        if type(value) is int and value >= 0:
-            return value
-        if isinstance(value, str) and _NUMBER.fullmatch(value):
-            return int(value)
-        raise self.corrupt(f"{what} is {describe(value)}, not a number")
-
-    def text(self, value: object, what: str) -> str:
-        if not isinstance(value, str) or not value:
-            raise self.corrupt(f"{what} is {describe(value)}, not a name")
-        return value
-
-
 def _tensors(
-    fields: _Fields, described: Mapping[str, object], archive: Archive, root: str, limits: Limits
+    fields: Fields, described: Mapping[str, object], archive: Archive, root: str, limits: Limits
 ) -> list[TensorRecord]:
     """The table of tensors; those with one key are views of one storage."""
     rebuilding = Rebuilding(fields.where, 0, limits)
@@ -131,7 +95,7 @@ def _tensors(
     return made
 
 
-def _type(fields: _Fields, entry: Mapping[str, object], what: str) -> DType:
+def _type(fields: Fields, entry: Mapping[str, object], what: str) -> DType:
     name = fields.text(entry.get("dataType"), f"the type of {what}")
     if name not in _TYPES:
         raise UnsupportedError(f"{what} has elements of type {name[:80]}, which is not read", where=fields.where)
@@ -185,7 +149,7 @@ def _filled(value: object, table: _Table, where: str) -> object:
 class _Modules:
     """Makes inert objects of the modules, such as pickles of later archives have."""
 
-    def __init__(self, fields: _Fields, table: _Table, attributes: list[object], limits: Limits) -> None:
+    def __init__(self, fields: Fields, table: _Table, attributes: list[object], limits: Limits) -> None:
         self._fields, self._table, self._attributes, self._limits = fields, table, attributes, limits
         self.registered: dict[Global, Registered] = {}
 

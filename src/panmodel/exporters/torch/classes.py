@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from panmodel.errors import listed
 from panmodel.exporters.torch.drafts import Borders, Creation, Draft, draft
 from panmodel.exporters.torch.naming import class_name, quoted
 from panmodel.exporters.torch.scopes import Scope
@@ -249,7 +250,7 @@ def _common_name(group: Sequence[Draft], taken: set[str]) -> str:
 def _origin(group: Sequence[Draft]) -> list[str]:
     """Which scopes of the original it is, in one line."""
     paths = [quoted("/".join(written.scope.path)) for written in group]
-    shown = ", ".join(paths[:4]) + (f" and {len(paths) - 4} more" if len(paths) > 4 else "")
+    shown = listed(paths, 4)
     text = f"{shown} of the original."
     if len(text) <= WIDTH - _AROUND:
         return [text]
