@@ -96,3 +96,11 @@ def test_scalars_of_other_types_are_refused_by_name(scalar: np.generic) -> None:
 def test_buffers_in_no_order_are_refused(args: tuple[object, ...]) -> None:
     with pytest.raises(CorruptError, match="neither in C nor in Fortran order"):
         Arrays("a.pkl", 100, DEFAULT).buffered(args)
+
+
+@pytest.mark.parametrize(("code", "big_endian"), [(">f4", True), ("<f4", False), ("=f4", False), ("f4", False)])
+def test_types_may_say_the_order_of_bytes_in_their_code(code: str, big_endian: bool) -> None:
+    array = ArrayRecord()
+    kind = Object(Global("numpy", "dtype"), (code, False, True))
+    Arrays("a.pkl", 100, DEFAULT).set_state(array, (1, (1,), kind, False, b"\0" * 4))
+    assert (array.code, array.dtype, array.big_endian) == ("f4", dtypes.FLOAT32, big_endian)

@@ -160,3 +160,50 @@ def test_subclasses_are_named_and_not_looked_up() -> None:
 def test_types_are_rebuilt_by_a_function_from_values(args: tuple[object, ...]) -> None:
     with pytest.raises(CorruptError, match="other things than a function, a type and values"):
         made("_rebuild_from_type_v2", *args, *[None] * bool(args), module="torch._tensor")
+
+
+@pytest.mark.parametrize(("layout", "pointers", "plain", "values", "shape"), [
+    ("sparse_csr", (5,), (3,), (3,), (4, 6)),
+    ("sparse_csc", (7,), (3,), (3,), (4, 6)),
+    ("sparse_csr", (2, 5), (2, 3), (2, 3), (2, 4, 6)),  # batches
+    ("sparse_csr", (5,), (3,), (3, 2), (4, 6, 2)),  # of rows
+    ("sparse_bsr", (3,), (2,), (2, 2, 3), (4, 6)),
+    ("sparse_bsc", (3,), (2,), (2, 2, 3), (4, 6)),
+    ("sparse_bsr", (3,), (2,), (2, 2, 3, 2), (4, 6, 2)),
+])  # fmt: skip
+def test_compressed_parts_that_fit(
+    layout: str, pointers: tuple[int, ...], plain: tuple[int, ...], values: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    parts = (tensor(*pointers), tensor(*plain), tensor(*values))
+    record = made("_rebuild_sparse_tensor", torch(layout), (*parts, shape))
+    assert isinstance(record, ComposedRecord)
+    assert (record.layout, record.shape, tuple(record.components.values())) == (layout, shape, parts)
+    with pytest.raises(CorruptError):
+        made("_rebuild_sparse_tensor", torch(layout), (*parts, (*shape, 1)))
+    compressed = len(pointers) - 1 + (layout in ("sparse_csc", "sparse_bsc"))
+    longer = tuple(size + (axis == compressed) for axis, size in enumerate(shape))
+    with pytest.raises(CorruptError):
+        made("_rebuild_sparse_tensor", torch(layout), (*parts, longer))
+
+
+def test_quantizers_that_fit() -> None:
+    scales, zeros = tensor(2), tensor(2)
+    for how in ((scales, zeros, 0), ([0.5, 1.0], [0, 3], 0)):
+        record = made("_rebuild_qtensor", INTEGERS, 0, (2,), (1,), (torch("per_channel_affine"), *how), False, HOOKS)
+        assert isinstance(record, TensorRecord) and record.quantizer is not None
+        assert (record.quantizer.scale, record.quantizer.zero_point, record.quantizer.axis) == how
+
+
+@pytest.mark.parametrize("kind", [None, "int64", Global("own", "int64")])
+def test_element_types_are_names_of_torch(kind: object) -> None:
+    with pytest.raises(CorruptError, match="as element type"):
+        made("_rebuild_meta_tensor_no_storage", kind, (2,), (1,), False)
+
+
+def test_tensors_of_a_type_know_whether_it_is_torch_s_own() -> None:
+    rebuild, view = Global("torch._utils", "_rebuild_tensor_v2"), (INTEGERS, 0, (2,), (1,), False, HOOKS)
+    plain = made("_rebuild_from_type_v2", rebuild, torch("Tensor"), view, {"a": 1}, module="torch._tensor")
+    assert isinstance(plain, TensorRecord) and plain.state == {"a": 1} and not plain.parameter
+    own = made("_rebuild_from_type_v2", rebuild, Global("own", "Own"), view, {"a": 1}, module="torch._tensor")
+    assert isinstance(own, SubclassRecord) and isinstance(own.inner, TensorRecord)
+    assert (own.cls, own.dtype, own.shape, own.state) == (Global("own", "Own"), dtypes.INT64, (2,), {"a": 1})
