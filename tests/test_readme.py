@@ -30,7 +30,8 @@ def test_inspect_says_what_the_readme_shows():
 
 def test_the_differences_are_those_that_the_readme_shows(tmp_path):
     """The shown conversion, and what `diff` says of its result; the paths are those of this test."""
-    shown = dict(re.findall(r"\$ panmodel (convert [^\n]*weights\.safetensors[^\n]*|diff [^\n]*)\n(.*?)\n```", README, re.S))
+    command = r"\$ panmodel (convert [^\n]*weights\.safetensors[^\n]*|diff [^\n]*)"
+    shown = dict(re.findall(command + r"\n(.*?)\n```", README, re.S))
     (made, _), (compared, differences) = sorted(shown.items())
     weights = str(tmp_path / "weights.safetensors")
     said(*[weights if word == "weights.safetensors" else word for word in shlex.split(made)])
