@@ -52,9 +52,7 @@ def decode_strings(file: File, heap: GlobalHeap, kind: Datatype, data: bytes, co
     return found
 
 
-def _variable(
-    heap: GlobalHeap, cursor: Cursor, seen: dict[tuple[int, int, int], bytes], *, ends_at_nul: bool
-) -> bytes:
+def _variable(heap: GlobalHeap, cursor: Cursor, seen: dict[tuple[int, int, int], bytes], *, ends_at_nul: bool) -> bytes:
     nbytes, address, index = cursor.u32(), cursor.address(), cursor.u32()
     if not nbytes or not address:  # the library writes zeros for an empty string and for one that was never written
         return b""
