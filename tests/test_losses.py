@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+import panmodel as pm
 from panmodel.formats import by_name
 from panmodel.losses import losses
 from panmodel.model.builder import Builder
@@ -79,3 +80,15 @@ def test_ties_are_lost_where_each_name_is_written():
         ((kind, text),) = said(source, target)
         assert kind == "ties-lost" and text.endswith("(32 bytes more): a = c = d")
     assert said(source, "torch_pickle") == said(source, "tensorflow_checkpoint") == said(source, "keras_hdf5") == []
+
+
+def test_a_format_says_what_else_it_loses(tmp_path):
+    source = Model("any", tensors={"a": ArrayTensor(np.ones(2)), "b": ArrayTensor(np.ones(2))})
+    source.metadata = {"shared_storages": [["a", "b"]]}
+    assert said(source, "torch_pickle") == [("structure-lost", "views of one storage are written each by itself: a, b")]
+    assert said(source, "safetensors") == []
+    assert [str(notice) for notice in pm.write(source, tmp_path / "a.pt").notices] == [
+        "views of one storage are written each by itself: a, b"
+    ]
+    source.structure = Arrangement()
+    assert "not kept in shards" in said(source, "torch_pickle", sharded=True)[0][1]

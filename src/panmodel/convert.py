@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -44,7 +45,9 @@ def write(
     """
     target = Path(path)
     record = _target_format(target, to)
-    return _finish(model, record.sink(target, force=force, shard_size=shard_size), record, Plan())
+    own = record.loses(model, shard_size is not None) if record.loses is not None else []
+    told = replace(model, notices=[*model.notices, *own])
+    return _finish(told, record.sink(target, force=force, shard_size=shard_size), record, Plan())
 
 
 def convert(
@@ -109,7 +112,8 @@ def convert(
         sink.require_free()
     model = _edited(opened, changes, record, keeps_graph=chosen.keeps_graph)
     result = _run(chosen, model, record)
-    result.notices.extend(losses(model, result, record, keeps_graph=chosen.keeps_graph, weights_only=weights_only))
+    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": shard_size is not None}
+    result.notices.extend(losses(model, result, record, **how))
     if strict and result.notices:
         lost = "\n".join(f"  {notice}" for notice in result.notices)
         raise LossyError(f"something would be lost:\n{lost}", where=str(source), hint="leave out --strict to go on")

@@ -9,7 +9,9 @@ from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
 
 
-def losses(source: Model, result: Model, record: Format, *, keeps_graph: bool, weights_only: bool) -> list[Notice]:
+def losses(
+    source: Model, result: Model, record: Format, *, keeps_graph: bool, weights_only: bool, sharded: bool = False
+) -> list[Notice]:
     """What the target has no place for.
 
     Args:
@@ -18,13 +20,15 @@ def losses(source: Model, result: Model, record: Format, *, keeps_graph: bool, w
         record: Format of the target.
         keeps_graph: The graph comes along, and with it the weights that it uses; else the tensors move as they are.
         weights_only: The user asked for the tensors alone.
+        sharded: The target is split into files of a certain size.
     """
     lost: list[Notice] = []
     if source.program is not None and not keeps_graph and not weights_only:
         lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
     if keeps_graph:
         return [*lost, *_training_of_graph(source, record), *_unused(source, result)]
-    return [*lost, *_structure(source, record), *_ties(result, record)]
+    own = record.loses(result, sharded) if record.loses is not None else []
+    return [*lost, *_structure(source, record), *_ties(result, record), *own]
 
 
 def _ties(model: Model, record: Format) -> list[Notice]:

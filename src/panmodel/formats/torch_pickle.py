@@ -18,7 +18,7 @@ from panmodel.io.source import FileSource, Location
 from panmodel.model import shards
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.notice import Assumed, MetadataLost, StructureLost
+from panmodel.model.notice import Assumed, MetadataLost, Notice, StructureLost
 from panmodel.model.tensor import Tensor
 from panmodel.wire.tar import is_tar
 from panmodel.wire.zip import Archive, first_name, is_zip
@@ -185,7 +185,6 @@ def write(model: Model, sink: Sink) -> None:
         torch_writing.save(torch_writing.state_dict(program.state), sink.open())
         stage_source(program, sink, PurePath(sink.target).stem)
         return
-    _say_views(model)
     modules = model.metadata.get("modules", {})
     structure = model.structure if isinstance(model.structure, Nested) else None
     if sink.shard_size is not None:
@@ -197,15 +196,19 @@ def write(model: Model, sink: Sink) -> None:
         torch_writing.save(torch_writing.state_dict(model.tensors, modules), sink.open())
 
 
-def _say_views(model: Model) -> None:
-    """Say which tensors shared memory in the file they come from, and are written each by itself."""
+def _loses(model: Model, sharded: bool) -> list[Notice]:
+    """Which tensors shared memory in the file they come from, and are written each by itself; and what shards lack."""
+    lost: list[Notice] = []
+    if sharded and model.structure is not None and model.structure.family == "torch":
+        lost.append(StructureLost("what the file holds beside tensors is not kept in shards"))
     apart: list[str] = []
     for names in model.metadata.get("shared_storages", ()):
         there = [name for name in names if name in model.tensors]
         if len({id(model.tensors[name]) for name in there}) > 1:
             apart += there
     if apart:
-        model.notices.append(StructureLost("views of one storage are written each by itself", tuple(apart)))
+        lost.append(StructureLost("views of one storage are written each by itself", tuple(apart)))
+    return lost
 
 
 def _write_shards(model: Model, sink: Sink, structure: Nested | None) -> None:
@@ -214,8 +217,6 @@ def _write_shards(model: Model, sink: Sink, structure: Nested | None) -> None:
     if structure is not None and model.training is not None:
         hint = "leave out --shard-size, or the training state with --drop-training"
         raise UnsupportedError("a training checkpoint is not written in shards", where=str(sink.target), hint=hint)
-    if structure is not None:
-        model.notices.append(StructureLost("what the file holds beside tensors is not kept in shards"))
     torch_writing.check(model.tensors, str(sink.target))
     modules = model.metadata.get("modules", {})
     shards.write_shards(
@@ -236,5 +237,6 @@ FORMAT = Format(
     write=write,
     dialect="torch",
     shards=shards.index_names,
+    loses=_loses,
     structures=frozenset({"torch"}),
 )

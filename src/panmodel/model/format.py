@@ -12,6 +12,7 @@ from panmodel.errors import UsageError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
+from panmodel.model.notice import Notice
 
 
 class Holds(Flag):
@@ -41,6 +42,7 @@ class Format:
         structures: Families of the structures that `write` keeps.
         keeps_ties: Whether `write` stores a tensor of several names once, so that it comes back as one.
         any_weights: Whether `write` takes whatever tensors there are, from any format, where they come without a graph.
+        loses: What `write` does not keep of a model beyond what the fields above say; told whether it writes shards.
         sniff: Whether the content at a location is of this format; reads little, raises nothing but OSError.
         read: Opens it. Lazy: time and memory of the header, whatever the size.
         write: Writes a model of the right dialect through a sink; None if it is only read.
@@ -61,6 +63,7 @@ class Format:
     structures: frozenset[str] = frozenset()
     keeps_ties: bool = True
     any_weights: bool = True
+    loses: Callable[[Model, bool], list[Notice]] | None = None
 
     @property
     def keeps(self) -> Holds:
