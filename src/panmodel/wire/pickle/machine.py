@@ -100,10 +100,14 @@ class Machine:
         """
         self._reset()
         table, begin, left = opcodes.TABLE, self.position, self.limits.pickle_opcodes
+        data, size = self.data, len(self.data)
         try:
             while True:
                 at, frame = self.position, self.frame
-                opcode = self.take(1)[0]
+                if at >= size:
+                    self.take(1)
+                opcode = data[at]
+                self.position = at + 1
                 if opcode == opcodes.STOP:
                     return self.pop()
                 operate = table[opcode]
@@ -136,6 +140,14 @@ class Machine:
         piece = self.data[self.position : end]
         self.position = end
         return piece
+
+    def byte(self) -> int:
+        """The next byte."""
+        at = self.position
+        if at >= len(self.data):
+            return self.take(1)[0]
+        self.position = at + 1
+        return self.data[at]
 
     def line(self) -> bytes:
         """The bytes up to the next newline, which is skipped."""

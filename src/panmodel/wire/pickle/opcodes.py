@@ -39,7 +39,7 @@ def _opcode(code: str) -> Callable[[Operation], Operation]:
 
 @_opcode("\x80")
 def _proto(machine: Machine) -> None:
-    protocol = machine.take(1)[0]
+    protocol = machine.byte()
     if protocol > HIGHEST_PROTOCOL:
         raise machine.corrupt(f"there is no pickle protocol {protocol}")
 
@@ -98,9 +98,9 @@ def _float(machine: Machine) -> None:
 
 
 _opcode("J")(lambda machine: machine.push(_signed(machine, 4)))
-_opcode("K")(lambda machine: machine.push(machine.take(1)[0]))
+_opcode("K")(lambda machine: machine.push(machine.byte()))
 _opcode("M")(lambda machine: machine.push(_unsigned(machine, 2)))
-_opcode("\x8a")(lambda machine: machine.push(_signed(machine, machine.take(1)[0])))
+_opcode("\x8a")(lambda machine: machine.push(_signed(machine, machine.byte())))
 _opcode("\x8b")(lambda machine: machine.push(_signed(machine, _signed(machine, 4))))
 _opcode("G")(lambda machine: machine.push(struct.unpack(">d", machine.take(8))[0]))
 _opcode("N")(lambda machine: machine.push(None))
@@ -139,14 +139,14 @@ def _string(machine: Machine) -> None:
 
 
 _opcode("T")(lambda machine: _byte_string(machine, _signed(machine, 4)))
-_opcode("U")(lambda machine: _byte_string(machine, machine.take(1)[0]))
+_opcode("U")(lambda machine: _byte_string(machine, machine.byte()))
 _opcode("B")(lambda machine: machine.push(machine.take(_unsigned(machine, 4))))
-_opcode("C")(lambda machine: machine.push(machine.take(machine.take(1)[0])))
+_opcode("C")(lambda machine: machine.push(machine.take(machine.byte())))
 _opcode("\x8e")(lambda machine: machine.push(machine.take(_unsigned(machine, 8))))
 _opcode("\x96")(lambda machine: machine.push(bytearray(machine.take(_unsigned(machine, 8)))))
 _opcode("V")(lambda machine: machine.push(_decoded(machine, machine.line(), "raw-unicode-escape")))
 _opcode("X")(lambda machine: _text(machine, _unsigned(machine, 4)))
-_opcode("\x8c")(lambda machine: _text(machine, machine.take(1)[0]))
+_opcode("\x8c")(lambda machine: _text(machine, machine.byte()))
 _opcode("\x8d")(lambda machine: _text(machine, _unsigned(machine, 8)))
 
 
@@ -236,9 +236,9 @@ _opcode("(")(lambda machine: machine.mark())
 _opcode("1")(lambda machine: machine.pop_mark())
 _opcode("2")(lambda machine: machine.push(machine.top()))
 _opcode("g")(lambda machine: machine.recall(_integer(machine, machine.line(), 10)))
-_opcode("h")(lambda machine: machine.recall(machine.take(1)[0]))
+_opcode("h")(lambda machine: machine.recall(machine.byte()))
 _opcode("j")(lambda machine: machine.recall(_unsigned(machine, 4)))
-_opcode("q")(lambda machine: machine.remember(machine.take(1)[0]))
+_opcode("q")(lambda machine: machine.remember(machine.byte()))
 _opcode("r")(lambda machine: machine.remember(_unsigned(machine, 4)))
 _opcode("\x94")(lambda machine: machine.remember(len(machine.memo)))
 
