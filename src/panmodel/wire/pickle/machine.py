@@ -231,7 +231,7 @@ class Machine:
             raise self.corrupt(f"keyword arguments of a call are {describe(kwargs)}, not a dictionary")
         constructor = self._known.get(callee) if isinstance(callee, Global) else None
         if constructor is None or kwargs:
-            if called and (root := _root(callee)) is not None:
+            if called and (root := callee.root if isinstance(callee, Object) else callee) is not None:
                 self.called.add(root)
             return Object(callee, args, kwargs or {}, called)
         return constructor(args)
@@ -302,10 +302,3 @@ class Machine:
             self._building(target, state)
         else:
             raise self.corrupt(f"{describe(target)} takes no state")
-
-
-def _root(callee: object) -> Global | None:
-    """The name that is called: of the instance of a class, or of what a function returned, the class or function."""
-    while isinstance(callee, Object):
-        callee = callee.cls
-    return callee if isinstance(callee, Global) else None

@@ -32,6 +32,8 @@ class Object:
         states: What BUILD gave it, in order.
         items: What SETITEM(S) gave it.
         elements: What APPEND(S) and ADDITEMS gave it.
+        root: The name that is called: of the instance of a class, or of what a function returned, the class or
+            function. Known at once, since calls of what calls return may be as many as a pickle has opcodes.
     """
 
     cls: object
@@ -41,6 +43,11 @@ class Object:
     states: list[object] = field(default_factory=list)
     items: list[tuple[object, object]] = field(default_factory=list)
     elements: list[object] = field(default_factory=list)
+    root: Global | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        cls = self.cls
+        self.root = cls if isinstance(cls, Global) else cls.root if isinstance(cls, Object) else None
 
     def __repr__(self) -> str:
         return f"<Object {describe(self.cls)}>"
