@@ -16,6 +16,7 @@ from itertools import pairwise
 from types import MappingProxyType
 
 from panmodel.errors import CorruptError, LimitError, UnsafeError, UnsupportedError
+from panmodel.io.pages import PagedSource
 from panmodel.io.source import Source
 from panmodel.limits import Limits
 
@@ -83,7 +84,7 @@ def read_members(source: Source, limits: Limits) -> Mapping[str, Member]:
     """
     begin, end, count = _find_directory(source, limits)
     entries = list(_entries(source, begin, end, count, limits))
-    members = _placed(source, entries, begin)
+    members = _placed(PagedSource(source), entries, begin)
     _check_distinct(source, members)
     return MappingProxyType(members)
 
@@ -153,8 +154,9 @@ def _entries(source: Source, begin: int, end: int, count: int, limits: Limits) -
             raise corrupt(source, f"the zip directory is broken before byte {begin + min(position, len(data))}")
         raw = data[name_at:extra_at]
         name = _checked_name(source, raw, flags, limits)
-        extra = data[extra_at : extra_at + extra_size]
-        size, compressed, header = _widened(source, name, extra, (size, compressed, header))
+        if extra_size:
+            extra = data[extra_at : extra_at + extra_size]
+            size, compressed, header = _widened(source, name, extra, (size, compressed, header))
         if disk:
             raise UnsupportedError("the zip archive is one volume of several", where=source.name)
         if (attributes >> 16) & _KIND_OF_FILE == _SYMBOLIC_LINK:
