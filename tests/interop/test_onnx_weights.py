@@ -66,7 +66,7 @@ def test_weights_alone_become_no_graph(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", w=np.zeros(3))
     with pytest.raises(UnsupportedError, match="holds weights without a graph, onnx needs one"):
         panmodel.convert(tmp_path / "a.npz", tmp_path / "m.onnx")
-    with pytest.raises(UnsupportedError, match="holds weights without a graph, onnx needs one"):
+    with pytest.raises(UnsupportedError, match="is to be moved without its graph, onnx needs one"):
         panmodel.convert(model_of(tmp_path / "m.onnx"), tmp_path / "n.onnx", weights_only=True)
 
 
