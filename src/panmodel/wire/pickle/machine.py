@@ -273,11 +273,13 @@ class Machine:
             raise self.corrupt(f"{describe(target)} takes no keys")
 
     def extend(self, target: object, items: list[object]) -> None:
-        """Append to a list."""
+        """Append to a list, or bytes to an array of them."""
         if isinstance(target, Object):
             target.elements.extend(items)
         elif isinstance(target, list):
             target.extend(items)
+        elif isinstance(target, bytearray) and all(isinstance(item, int) and 0 <= item < 256 for item in items):
+            target.extend(items)  # type: ignore[arg-type]
         elif items:
             raise self.corrupt(f"nothing can be appended to {describe(target)}")
 
