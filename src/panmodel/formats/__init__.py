@@ -65,8 +65,8 @@ def read(path: PathLike) -> Model:
         ReadError: Nothing readable is there.
         UnsafeError: Reading it would execute something or leave its folder.
     """
-    location = Location(path)
     for _ in range(_ATTEMPTS):
+        location = Location(path)  # a new one each time: it remembers what was in the file
         began = _version(location.folder)
         _put_right(location.folder)
         try:
@@ -79,7 +79,7 @@ def read(path: PathLike) -> Model:
             continue
         if not opened.are_replaced():
             return model
-    raise ReadError("is replaced again and again while it is read", where=str(location), hint="try again later")
+    raise ReadError("is replaced again and again while it is read", where=str(path), hint="try again later")
 
 
 def _put_right(folder: Path) -> bool:
