@@ -80,6 +80,17 @@ def test_a_flipped_bit_in_weights_is_found(tmp_path):
             model.tensors[name].numpy()
 
 
+def test_damage_after_which_no_weights_are_left_is_found(tmp_path):
+    """Weights are held against the checksum when they are read; here there is none to be read."""
+    with Sink(tmp_path / "empty.h5") as sink:
+        save(NewGroup({}), sink.open())
+    path = archive(tmp_path, **{"model.weights.h5": (tmp_path / "empty.h5").read_bytes() + b"behind"})
+    assert pm.read(path).tensors == {}
+    path.write_bytes(path.read_bytes().replace(b"behind", b"beHind"))
+    with pytest.raises(CorruptError, match="lists no weights and does not meet its checksum"):
+        pm.read(path)
+
+
 def test_an_archive_without_its_weights(tmp_path):
     path = archive(tmp_path, **{"model.weights.h5": None})
     assert keras_archive.sniff(Location(path))

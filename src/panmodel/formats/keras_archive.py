@@ -53,6 +53,9 @@ def read(location: Location) -> Model:
         documents=documents,
         checksum=lambda: archive.standing(_WEIGHTS),
     )
+    if not model.tensors and (said := archive.standing(_WEIGHTS).verify()):  # else each tensor is held against it
+        message = f"{_WEIGHTS} lists no weights and does not meet its checksum: {said}"
+        raise CorruptError(message, where=where, hint="the stored bytes are damaged: fetch the file again")
     model.metadata = {"framework": "keras", **model.metadata}
     return model
 
