@@ -65,11 +65,19 @@ def test_packed_elements_are_widened_piece_by_piece(name, data):
     assert b"".join(map(bytes, widened(dtype, pieces)))[:count] == codes.tobytes()
 
 
-def test_text_with_a_zero_byte_would_be_cut():
+def test_only_text_and_bytes_are_strings():
     assert text_bytes("zwölf", "it") == "zwölf".encode()
-    for item in ("a\0", b"\0", "\udc80", 3):
+    assert text_bytes(b"a\0", "it") == b"a\0"
+    for item in ("\udc80", 3):
         with pytest.raises(UnsupportedError, match="it has"):
             text_bytes(item, "it")
+
+
+def test_text_with_a_zero_byte_would_be_cut():
+    with pytest.raises(UnsupportedError, match="zero byte"):
+        attribute("name", "a\0", lambda data: b"r" * 16)
+    plain, cut = string_datatype(["a", b"b"]), string_datatype(["a", b"b\0"])
+    assert plain[1] & 15 == 1 and cut[1] & 15 == 0  # strings, and sequences of bytes
 
 
 def test_text_goes_into_the_heap():
