@@ -18,34 +18,31 @@ def large(tmp_path):
     with path.open("wb") as file:
         file.write(os.urandom(8 * MIB))
         os.fsync(file.fileno())
-    with path.open("rb") as file:
-        dont_need(file.fileno(), 0, 8 * MIB)
-        if is_cached(file.fileno(), 4 * MIB):
-            pytest.skip("this file system keeps everything in memory")
     return path
 
 
-def cached(path):
-    """How many of some pages are in memory; the system may keep a few that it is busy with."""
-    with path.open("rb") as file:
-        return sum(is_cached(file.fileno(), offset) for offset in range(0, 8 * MIB, MIB // 4))
-
-
-def test_a_cold_file_is_not_left_in_memory(large):
-    assert sum(len(piece) for piece in FileSource(large).chunks(0, 8 * MIB)) == 8 * MIB
-    assert cached(large) < 8
-
-
-def test_a_warm_file_stays_in_memory(large):
+def test_what_is_read_is_cached_until_it_is_given_back(large):
     large.read_bytes()
-    assert sum(len(piece) for piece in FileSource(large).chunks(0, 8 * MIB)) == 8 * MIB
-    assert cached(large) > 24
+    with large.open("rb") as file:
+        assert is_cached(file.fileno(), 8 * MIB)
+        dont_need(file.fileno(), 0, 8 * MIB)
+        if is_cached(file.fileno(), 8 * MIB):
+            pytest.skip("this file system keeps everything in memory")
 
 
-def test_the_bytes_are_the_same_either_way(large):
-    source = FileSource(large)
-    cold = b"".join(bytes(piece) for piece in source.chunks(5, 7 * MIB))
-    assert cold == large.read_bytes()[5 : 5 + 7 * MIB]
+@pytest.mark.parametrize("cold", [True, False])
+def test_only_a_cold_file_is_not_left_in_memory(large, monkeypatch, cold):
+    asked, given = [], []
+    monkeypatch.setattr(source, "is_cached", lambda descriptor, nbytes: asked.append(nbytes) or not cold)
+    monkeypatch.setattr(source, "dont_need", lambda descriptor, offset, nbytes: given.append((offset, nbytes)))
+    monkeypatch.setattr(source, "_BEHIND", MIB)
+    file = FileSource(large)
+    assert b"".join(map(bytes, file.chunks(5, 7 * MIB, 3 * MIB))) == large.read_bytes()[5 : 5 + 7 * MIB]
+    assert len(list(file.chunks(0, 100))) == 1  # too little for a look
+    assert asked == [8 * MIB]
+    assert given == ([(0, 2 * MIB + 5), (2 * MIB + 5, 3 * MIB), (5 * MIB + 5, MIB)] if cold else [])
+    assert len(list(file.chunks(0, 3 * MIB))) == 1  # back to the begin
+    assert given[3:] == ([(0, 2 * MIB)] if cold else [])
 
 
 def test_large_files_leave_the_memory_while_they_are_written(tmp_path, monkeypatch):
@@ -56,14 +53,13 @@ def test_large_files_leave_the_memory_while_they_are_written(tmp_path, monkeypat
         file = target.open()
         for _ in range(5):
             file.write(bytes(MIB // 2))
-    assert asked == [(0, MIB), (0, 2 * MIB)]
+    assert asked == [(0, MIB), (0, 2 * MIB), (0, 5 * MIB // 2)]
     assert (tmp_path / "a.bin").stat().st_size == 5 * MIB // 2
 
 
 def test_systems_that_take_no_advice(monkeypatch, large):
     monkeypatch.setattr(cache, "_HAS_ADVICE", False)
-    monkeypatch.setattr(cache, "_HAS_NOWAIT", False)
     with large.open("rb") as file:
-        assert is_cached(file.fileno(), 0)
+        assert is_cached(file.fileno(), 8 * MIB)
         dont_need(file.fileno(), 0, MIB)
     assert source.FileSource(large).read(0, 4) == large.read_bytes()[:4]

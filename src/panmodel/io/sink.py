@@ -90,6 +90,8 @@ class StagedFile:
             if self._old is not None:
                 _permit_as(self._old, self._file.fileno())
             os.fsync(self._file.fileno())
+            if self._sent:
+                dont_need(self._file.fileno(), 0, self.position)
 
     def discard(self) -> None:
         """Close it, and leave nothing behind under the temporary name."""

@@ -20,6 +20,7 @@ from panmodel.io.cache import dont_need, is_cached
 
 CHUNK = 4 << 20  # large enough to move at the speed of the disk, small enough to stay in the processor's cache
 _LARGE = 1 << 20  # bytes of a read that are worth a look at the page cache
+_BEHIND = 16 << 20  # bytes that stay in memory behind the reading
 
 
 Made = TypeVar("Made")
@@ -131,6 +132,7 @@ class FileSource(Source):
             raise UnsafeError("not a regular file", where=self.name)
         self.size = status.st_size
         self._is_cold: bool | None = None
+        self._kept = 0  # where what was read and is still in memory begins
         self.identity = (status.st_dev, status.st_ino)
         if (watch := _WATCH.get()) is not None:
             watch.add(self)
@@ -159,13 +161,20 @@ class FileSource(Source):
             yield from super().chunks(offset, nbytes, chunk)
             return
         if self._is_cold is None:
-            # what lies further on than the system reads ahead of its own accord
-            self._is_cold = not is_cached(self._descriptor, offset + min(nbytes, CHUNK) - 1)
+            self._is_cold = not is_cached(self._descriptor, self.size)
         for piece in super().chunks(offset, nbytes, chunk):
             yield piece
             offset += len(piece)
             if self._is_cold:
-                dont_need(self._descriptor, offset - len(piece), len(piece))
+                self._give_back(offset - len(piece), offset)
+
+    def _give_back(self, begin: int, end: int) -> None:
+        """Drop what was read from memory, some way behind the reading and in large steps, which cost the least."""
+        if not self._kept <= begin <= self._kept + 2 * _BEHIND:
+            self._kept = begin
+        if end - self._kept >= 2 * _BEHIND:
+            dont_need(self._descriptor, self._kept, end - _BEHIND - self._kept)
+            self._kept = end - _BEHIND
 
     def fileno(self) -> int:
         """The file descriptor, for copies that the kernel does by itself."""
