@@ -132,6 +132,21 @@ def test_targets_are_not_replaced_unasked(tmp_path):
     assert (tmp_path / "net.safetensors").read_bytes() != b"old"
 
 
+@pytest.mark.parametrize(
+    ("target", "options", "said"),
+    [
+        ("a.safetensors", {}, "kept: step 600, adam, 20 slots"),
+        ("a.onnx", {}, "not kept with the graph: step 600, adam, 20 slots"),
+        ("a.onnx", {"drop_training": True}, "left out as asked: step 600, adam, 20 slots"),
+        ("a.h5", {"drop_training": True}, "left out as asked: step 600, adam, 20 slots"),
+    ],
+)
+def test_the_receipt_says_what_became_of_the_training_state(tmp_path, target, options, said):
+    report = pm.convert(CHECKPOINT, tmp_path / target, **options)
+    assert report.training == said
+    assert ("training-state-lost" in {notice.kind for notice in report.notices}) is said.startswith("not kept")
+
+
 def test_strict_refuses_a_loss(tmp_path):
     with pytest.raises(LossyError, match="optimizer slots"):
         pm.convert(CHECKPOINT, tmp_path / "digits.onnx", strict=True)

@@ -232,6 +232,8 @@ def _training(opened: Model, model: Model, result: Model) -> str:
     )
     if model.training is None:
         return f"left out as asked: {what}"
+    if result.program is not None:
+        return f"not kept with the graph: {what}"
     lost = any(isinstance(notice, TrainingStateLost) for notice in result.notices)
     return f"{'not all kept' if lost else 'kept'}: {what}"
 
