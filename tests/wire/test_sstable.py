@@ -10,7 +10,7 @@ from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedEr
 from panmodel.io.source import MemorySource
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire import sstable
-from panmodel.wire.sstable import MAGIC, Table, encode_block, encode_table, is_table, read_table, trailer
+from panmodel.wire.sstable import MAGIC, Table, decode_varint, encode_block, encode_table, is_table, read_table, trailer
 
 ENTRIES = [(f"layer{n:03d}/kernel".encode(), b"value %d" % n) for n in range(100)]
 
@@ -241,3 +241,13 @@ def test_blocks_out_of_order():
     data = stored + index + trailer(index) + handles.ljust(40, b"\0") + MAGIC
     with pytest.raises(CorruptError, match="follows"):
         Table(MemorySource(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\x80" * 10, b"\xff" * 9 + b"\x02", b"\x80" * 9 + b"\x7f"])
+def test_numbers_have_64_bits(data):
+    with pytest.raises(CorruptError, match="64 bits"):
+        decode_varint(data, 0, "here")
+
+
+def test_the_largest_number():
+    assert decode_varint(b"\xff" * 9 + b"\x01", 0, "here") == ((1 << 64) - 1, 10)

@@ -288,10 +288,10 @@ def decode_varint(data: bytes, position: int, where: str) -> tuple[int, int]:
         byte = data[position]
         position += 1
         result |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte < 0x80 and result < 1 << 64:
             return result, position
         shift += 7
-    raise CorruptError("a number runs past its end or has more than ten bytes", where=where)
+    raise CorruptError("a number runs past its end or has more than 64 bits", where=where)
 
 
 def _shown(key: bytes) -> str:
