@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
@@ -156,3 +157,12 @@ def test_random_bytes_behind_every_magic_number_never_break_it(tmp_path):
                 data = magic + chance.randbytes(size)
                 found = scan_bytes(tmp_path, data)
                 assert found.verdict is not CLEAN or found.files[0].kinds in (("text",), ("JSON", "text"), ("pickle",))
+
+
+def test_progress_is_told_in_bytes(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"words\n")
+    (tmp_path / "b.txt").write_bytes(b"more words\n")
+    told = []
+    found = scan(tmp_path, tmp_path / "a.txt", tmp_path / "gone", progress=lambda *at: told.append(at))
+    assert told == [(6, 17), (17, 17), (17, 17)]
+    assert [Path(file.path).name for file in found.files] == ["a.txt", "b.txt", "gone"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from panmodel import scanners
@@ -16,6 +16,9 @@ from panmodel.errors import PanmodelError
 from panmodel.io.source import FileSource
 from panmodel.model.finding import Finding, Level, Rule, Scan, ScannedFile
 from panmodel.model.scanner import UNKNOWN, UNREADABLE, Subject
+
+#: Told how many bytes are looked at, and how many there are.
+Progress = Callable[[int, int], None]
 
 _DEPTH, _FILES = 64, 1_000_000
 
@@ -43,12 +46,13 @@ FAILED = Rule(
 _OWN = (MISSING, LINK, SPECIAL, FAILED)
 
 
-def scan(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> Scan:
+def scan(path: str | os.PathLike[str], *more: str | os.PathLike[str], progress: Progress | None = None) -> Scan:
     """Say of files and folders whether loading them could execute something or reach outside.
 
     Args:
         path: A file, a folder (looked through recursively, no link out of it followed), or the prefix of a checkpoint.
         more: Further ones.
+        progress: Told how many bytes of the files are looked at, and how many there are.
 
     Returns:
         Every file with its findings; `verdict` is the worst of them. A path that is not there or cannot be read is
@@ -56,14 +60,40 @@ def scan(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> Scan:
     """
     found: dict[str, ScannedFile] = {}
     claimed: set[str] = set()
+    files: dict[str, tuple[Path, ScannedFile | None]] = {}
     for each in (path, *more):
         for file, problem in _files(Path(each)):
-            if str(file) not in found:
-                found[str(file)] = problem or _scanned(file, claimed)
+            files.setdefault(str(file), (file, problem))
+    count = _counter([file for file, _ in files.values()], progress)
+    for name, (file, problem) in files.items():
+        found[name] = problem or _scanned(file, claimed)
+        count(file)
     for name in claimed & found.keys():
         _accept_raw(found[name])
     rules = sorted((*scanners.rules(), *_OWN), key=lambda rule: rule.id)
     return Scan(list(found.values()), rules)
+
+
+def _counter(files: Sequence[Path], progress: Progress | None) -> Callable[[Path], None]:
+    """Adds up the sizes of files that are done; of what is told to nobody, nothing."""
+    if progress is None:
+        return lambda _: None
+    sizes = {file: _size(file) for file in files}
+    done, total = 0, sum(sizes.values())
+
+    def count(file: Path) -> None:
+        nonlocal done
+        done += sizes[file]
+        progress(done, total)
+
+    return count
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except OSError:  # a file that is gone, which its scan says
+        return 0
 
 
 def _files(path: Path) -> Iterator[tuple[Path, ScannedFile | None]]:

@@ -8,6 +8,7 @@ from itertools import groupby
 import click
 
 from panmodel.cli._output import json_option, print_json, printable
+from panmodel.cli._progress import progress_bar
 from panmodel.model.finding import Finding, Scan, ScannedFile, Verdict
 from panmodel.model.sarif import to_sarif
 from panmodel.scan import scan
@@ -29,7 +30,8 @@ def command(paths: tuple[str, ...], *, sarif: bool, quiet: bool, as_json: bool) 
 
     Nothing is loaded. Exit code: 0 clean, 1 dangerous, 2 could not decide; the worst file decides.
     """
-    found = scan(*paths)
+    with progress_bar("scanning") as progress:
+        found = scan(*paths, progress=progress)
     if sarif:
         print_json(to_sarif(found))
     elif as_json:
