@@ -114,9 +114,8 @@ def convert(
     result = _run(chosen, model, record)
     how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": shard_size is not None}
     result.notices.extend(losses(model, result, record, **how))
-    if strict and result.notices:
-        lost = "\n".join(f"  {notice}" for notice in result.notices)
-        raise LossyError(f"something would be lost:\n{lost}", where=str(source), hint="leave out --strict to go on")
+    if strict:
+        _require_lossless(result)
     verification = _verified(model, result, str(source)) if verify else None
     report = _finish(result, sink, record, chosen, origin=model.format, dry_run=dry_run)
     report.training = _training(opened, model, result)
@@ -124,6 +123,12 @@ def convert(
     report.verification = verification
     report.seconds = time.monotonic() - began
     return report
+
+
+def _require_lossless(result: Model) -> None:
+    if result.notices:
+        lost = "\n".join(f"  {notice}" for notice in result.notices)
+        raise LossyError(f"something would be lost:\n{lost}", where=result.source, hint="leave out --strict to go on")
 
 
 def _run(chosen: Plan, model: Model, record: Format) -> Model:
