@@ -36,7 +36,7 @@ INSPECTED = 8  # one of so many mutants is opened as a user does, without a form
 
 CLASSES = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, PanmodelError)]
 WRONG = ("foreign", "undetected", "memory", "hang", "crash")
-COLUMNS = ("equal", "different", "large", "OSError", *CLASSES, *WRONG)
+COLUMNS = ("equal", "different", "large", *CLASSES, *WRONG)
 
 
 class Verdicts:
@@ -167,8 +167,6 @@ def _judge(
     except PanmodelError as error:
         verdict = type(error).__name__
         str(error)
-    except OSError as error:
-        verdict, label, text = "OSError", f"OSError-{error.errno}", traceback.format_exc()
     except MemoryError as error:
         verdict = "large" if reading.largest > LARGE else "memory"
         label, text = _label("memory", error), traceback.format_exc()
@@ -184,7 +182,7 @@ def _judge(
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew, where the system lets it
     run.verdicts.add(slot, verdict, seconds, grown)
-    if verdict in WRONG or verdict == "OSError":
+    if verdict in WRONG:
         run.keep(victim, contents, number, label, text)
 
 

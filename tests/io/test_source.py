@@ -76,6 +76,16 @@ def test_names_from_a_file_open_inside(folder):
         Location(folder / "a.bin").contained("sub/none")
 
 
+def test_names_longer_than_any_file_has_are_those_of_no_file(folder):
+    for name in ("n" * 300, "/".join(["n" * 100] * 60)):
+        with pytest.raises(MissingFileError):
+            Location(folder / "a.bin").contained(name)
+        with pytest.raises(MissingFileError):
+            FileSource(folder / name)
+        assert not Location(folder / name).is_file
+        assert not Location(folder / name).is_folder
+
+
 def test_names_made_up_by_a_format_are_plain(folder):
     assert Location(folder / "prefix").beside("a.bin").is_file
     with pytest.raises(UnsafeError):

@@ -101,6 +101,11 @@ def test_external_data_beside_the_model(tmp_path):
     assert scan(folder / "m.onnx").verdict is DANGEROUS
 
 
+def test_external_data_under_a_name_that_no_file_can_have(tmp_path):
+    found = scan_bytes(tmp_path, model(tensors=[external("w" * 300)]).SerializeToString())
+    assert found.verdict is UNDECIDED
+
+
 def test_damage_is_never_clean_of_what_was_dangerous(tmp_path):
     data = model(tensors=[external("/etc/passwd")]).SerializeToString()
     for cut in range(1, len(data), 5):

@@ -5,6 +5,7 @@ A reader of a format is handed a `Source`, never a path: it cannot reach a file 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import weakref
@@ -122,7 +123,9 @@ class FileSource(Source):
             # a pipe must not be waited for, only to be refused
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
             descriptor = os.open(path, flags)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
             raise MissingFileError("there is no such file", where=self.name) from None
         self._close = weakref.finalize(self, os.close, descriptor)
         self._descriptor = descriptor
@@ -199,6 +202,22 @@ class Watch:
         return any(identities != {_identity(path)} for path, identities in self._opened.items())
 
 
+#: What the system says of names under which nothing is, those among them that are longer than a name can be.
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+def _mode(path: Path, *, follow_links: bool = True) -> int:
+    """Of what kind a file is; 0 if there is none. A file may state any name, also one that no file can have."""
+    try:
+        return path.stat(follow_symlinks=follow_links).st_mode
+    except OSError as error:
+        if error.errno not in (*_NOTHING_THERE, errno.ELOOP):
+            raise
+        return 0
+    except ValueError:  # a name with a zero byte
+        return 0
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
@@ -267,12 +286,12 @@ class Location:
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder."""
-        return self.path.is_dir()
+        return stat.S_ISDIR(_mode(self.path))
 
     @property
     def is_file(self) -> bool:
         """Whether it is a regular file."""
-        return self.path.is_file()
+        return stat.S_ISREG(_mode(self.path))
 
     @property
     def folder(self) -> Path:
@@ -317,7 +336,7 @@ class Location:
         path = self.folder
         for part in parts:
             path = path / part
-            if path.is_symlink():
+            if stat.S_ISLNK(_mode(path, follow_links=False)):
                 path = self._inside_hub_cache(path)
         source = FileSource(path, follow_links=False)
         if os.fstat(source.fileno()).st_nlink > 1:

@@ -157,7 +157,7 @@ def _judge_file(subject: Subject, place: str, said: str) -> None:
     path = subject.path.parent
     for part in place.split("/"):
         path = path / part
-        if path.is_symlink():
+        if os.path.islink(path):
             subject.report(LINKED, f"{said}, which passes a link")
             return
     try:
