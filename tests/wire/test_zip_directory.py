@@ -89,6 +89,16 @@ def test_local_names_that_differ_from_the_directory_are_refused() -> None:
         opened(data.replace(b"safe", b"evil", 1))
 
 
+def test_an_empty_member_with_the_checksum_of_something_is_refused() -> None:
+    """A header that lost its sizes in both places: of a tensor, no bytes would mean that none were saved."""
+    data = packed(("a", b""), ("b", b""))
+    assert [member.crc for member in opened(data).values()] == [0, 0]
+    for place in (14, _central(data) + 16):
+        data = data[:place] + b"\x49\x22\0\0" + data[place + 4 :]
+    with pytest.raises(CorruptError, match="'a' is empty, but its CRC-32 is 0x00002249"):
+        opened(data)
+
+
 def test_overlapping_members_are_refused() -> None:
     data = packed(("a", b"content"), ("b", b"content"))
     second = _central(data, 1) + 42

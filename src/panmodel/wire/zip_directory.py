@@ -177,6 +177,10 @@ def _check_compression(source: Source, entry: _Entry, limits: Limits) -> None:
         raise UnsupportedError(f"member {name!r} uses compression method {entry.method}", where=source.name, hint=hint)
     if entry.method == STORED and entry.compressed != entry.size:
         raise corrupt(source, f"stored member {name!r} has two sizes, {entry.compressed} and {entry.size}")
+    if (
+        entry.size == 0 and entry.crc
+    ):  # of a tensor, no bytes can mean that it has none: nobody would read and verify it
+        raise corrupt(source, f"member {name!r} is empty, but its CRC-32 is {entry.crc:#010x}, that of something else")
     if entry.size > max(entry.compressed * limits.member_ratio, limits.message_bytes) and entry.method == DEFLATED:
         message = (
             f"member {name!r} expands {entry.compressed} bytes to {entry.size}, more than {limits.member_ratio} times"
