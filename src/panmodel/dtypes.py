@@ -55,8 +55,8 @@ class DType:
 
     @property
     def stored(self) -> DType:
-        """The type of the integers that a quantized type consists of; itself for any other."""
-        return ALL[_QUANTIZED.get(self.name, self.name)]
+        """The type of the integers that a quantized type, or one of mere bits, consists of; itself for any other."""
+        return ALL[_STORED.get(self.name, self.name)]
 
     @property
     def is_float(self) -> bool:
@@ -117,6 +117,14 @@ _TABLE = (
     DType("float4_e2m1fn", 4, "f", 33, 23, "F4"),
     DType("float6_e2m3fn", 6, "f", None, 27, "F6_E2M3"),
     DType("float6_e3m2fn", 6, "f", None, 28, "F6_E3M2"),
+    DType("complex32", 32, "c", None, None, None, "complex32"),
+    DType("quint4x2", 4, "u", None, None, None, "quint4x2", "QUInt4x2Storage"),
+    DType("quint2x4", 2, "u", None, None, None, "quint2x4", "QUInt2x4Storage"),
+    DType("bits8", 8, "u", None, None, None, "bits8"),
+    DType("bits16", 16, "u", None, None, None, "bits16"),
+    DType("bits1x8", 8, "u", None, None, None, "bits1x8"),
+    DType("bits2x4", 8, "u", None, None, None, "bits2x4"),
+    DType("bits4x2", 8, "u", None, None, None, "bits4x2"),
 )
 
 ALL = {dtype.name: dtype for dtype in _TABLE}
@@ -126,27 +134,32 @@ BY_SAFETENSORS = {d.safetensors: d for d in _TABLE if d.safetensors is not None}
 BY_TORCH = {d.torch: d for d in _TABLE if d.torch is not None}
 BY_TORCH_STORAGE = {d.torch_storage: d for d in _TABLE if d.torch_storage is not None}
 
+#: Types of torch whose elements are bytes with several of ours each, side by side in the last dimension.
+TORCH_PACKED = {"float4_e2m1fn_x2": ALL["float4_e2m1fn"]}
+
 FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = ALL["float32"], ALL["float64"], ALL["float16"], ALL["bfloat16"]
 INT8, INT16, INT32, INT64 = ALL["int8"], ALL["int16"], ALL["int32"], ALL["int64"]
 UINT8, UINT16, UINT32, UINT64 = ALL["uint8"], ALL["uint16"], ALL["uint32"], ALL["uint64"]
 BOOL, STRING, RESOURCE, VARIANT = ALL["bool"], ALL["string"], ALL["resource"], ALL["variant"]
 COMPLEX64, COMPLEX128 = ALL["complex64"], ALL["complex128"]
 
-#: numpy's type for elements that numpy itself has no name for: quantized integers are their bits.
-_QUANTIZED = {"qint8": "int8", "quint8": "uint8", "qint16": "int16", "quint16": "uint16", "qint32": "int32"}
+#: Elements that numpy has no name for, and the integers that it has for their bits.
+_STORED = {"qint8": "int8", "quint8": "uint8", "qint16": "int16", "quint16": "uint16", "qint32": "int32"}
+_STORED |= {"quint4x2": "uint4", "quint2x4": "uint2", "bits8": "uint8", "bits16": "uint16"}
+_STORED |= dict.fromkeys(("bits1x8", "bits2x4", "bits4x2"), "uint8")  # torch counts the bytes
 
 
 @cache
 def _numpy_dtype(name: str) -> np.dtype[np.generic]:
     import numpy as np
 
-    name = _QUANTIZED.get(name, name)
+    name = _STORED.get(name, name)
     if name in ("string", "resource", "variant"):
         return np.dtype(object)
     try:
         found: np.dtype[np.generic] = np.dtype(name)
     except TypeError:
-        import ml_dtypes  # bfloat16, float8 and the sub-byte types
+        import ml_dtypes  # bfloat16, float8, complex32 and the sub-byte types
 
         found = np.dtype(getattr(ml_dtypes, name))
     return found

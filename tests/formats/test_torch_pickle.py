@@ -251,7 +251,7 @@ def test_what_expands_without_end_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        (view(of=storage(kind="QUInt4x2Storage")), "QUInt4x2Storage are not read"),
+        (view(of=storage(kind="QUInt5Storage")), "QUInt5Storage are not read"),
         (view(0, (1,), (1,), {"zero": True}), "metadata other than"),
         ("text", "holds 'text', which is no state dict"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -105,27 +106,11 @@ def views() -> dict[str, Any]:
 
 
 def every_type() -> dict[str, Any]:
-    plain = [kind for kind in vars(torch).values() if isinstance(kind, torch.dtype) and kind.itemsize]
-    plain = [
-        kind
-        for kind in plain
-        if "q" not in str(kind) and "bits" not in str(kind) and kind is not torch.complex32 and "int" not in str(kind)
-    ]
-    integers = [
-        torch.uint8,
-        torch.int8,
-        torch.int16,
-        torch.int32,
-        torch.int64,
-        torch.uint16,
-        torch.uint32,
-        torch.uint64,
-    ]
+    """Each type that torch saves; int1 to uint7 are none of these."""
+    kinds = {kind: str(kind).removeprefix("torch.") for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
+    kinds = {kind: name for kind, name in kinds.items() if not re.fullmatch(r"u?int[1-7]|qu?int\w+|bool", name)}
     raw = torch.arange(64, dtype=torch.uint8)
-    kinds = [
-        kind for kind in dict.fromkeys([*plain, *integers]) if "float4" not in str(kind) and kind is not torch.bool
-    ]
-    return {str(kind): raw.clone().view(kind) for kind in kinds} | {"bool": torch.tensor([True, False])}
+    return {name: raw.clone().view(kind) for kind, name in kinds.items()} | {"bool": torch.tensor([True, False])}
 
 
 def quantized() -> dict[str, Any]:
@@ -136,6 +121,15 @@ def quantized() -> dict[str, Any]:
         "unsigned": torch.quantize_per_tensor(numbers, 0.1, 100, torch.quint8),
         "wide": torch.quantize_per_tensor(numbers, 0.1, 0, torch.qint32),
         "channels": torch.quantize_per_channel(numbers, scales, zeros, 0, torch.qint8),
+    }
+
+
+def packed() -> dict[str, Any]:
+    """Quantized to integers of less than a byte, which no format but torch's own has."""
+    numbers, scales, zeros = torch.linspace(-1, 1, 12).reshape(3, 4), torch.ones(3) / 10, torch.zeros(3)
+    return {
+        "halves": torch.quantize_per_channel(numbers, scales, zeros, 0, torch.quint4x2),
+        "quarters": torch._empty_affine_quantized([3, 4], scale=0.1, zero_point=1, dtype=torch.quint2x4),
     }
 
 
@@ -206,6 +200,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "views": views,
     "every type": every_type,
     "quantized": quantized,
+    "packed": packed,
     "sparse": sparse,
     "special": special,
     "values": counted,

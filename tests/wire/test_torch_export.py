@@ -74,7 +74,7 @@ def test_a_list_that_contradicts_itself_is_refused(tmp_path: Path, weights: obje
         payloads(opened(tmp_path, weights), "net", "weights", "model")
 
 
-@pytest.mark.parametrize("odd", [{"dtype": 9}, {"dtype": 99}, {"dtype": "7"}, {"layout": 1}])
+@pytest.mark.parametrize("odd", [{"dtype": 0}, {"dtype": 99}, {"dtype": "7"}, {"layout": 1}])
 def test_what_is_not_read_is_named(tmp_path: Path, odd: dict[str, object]) -> None:
     with pytest.raises(UnsupportedError, match="tensor 'w' is of type"):
         payloads(opened(tmp_path, {"w": payload("weight_0", meta(**odd))}), "net", "weights", "model")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from panmodel.dtypes import STRING
+from panmodel.dtypes import STRING, from_numpy
 from panmodel.model.comparison import Change, TensorForm
 from panmodel.model.tensor import Tensor, unpack
 
@@ -135,7 +135,7 @@ class _Totals:
         import numpy as np
 
         whole = (exact and a.dtype.kind in "iub") or (exact and _is_small_integer(a.dtype))
-        x, y = _widened(a, b)
+        x, y = widened(a, b)
         with np.errstate(all="ignore"):
             gap = _integer_gap(a, b) if whole else np.abs(np.where(x == y, 0, x - y))
             lone = np.isnan(x) != np.isnan(y)
@@ -182,11 +182,11 @@ class _Totals:
         )
 
 
-def _widened(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def widened(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64, or complex128 if one is complex."""
     import numpy as np
 
-    wide = np.complex128 if "c" in (a.dtype.kind, b.dtype.kind) else np.float64
+    wide = np.complex128 if "c" in (from_numpy(a.dtype).kind, from_numpy(b.dtype).kind) else np.float64
     return a.astype(wide), b.astype(wide)
 
 

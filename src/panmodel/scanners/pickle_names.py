@@ -63,7 +63,7 @@ _TORCH: tuple[str, ...] = (
 )
 _TORCH += ("per_channel_affine_float_qparams", "strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr")
 _TORCH += ("sparse_bsc", "contiguous_format", "channels_last", "channels_last_3d", "preserve_format", "UntypedStorage")
-_TORCH += ("quint8", "qint8", "qint32", "quint4x2", "quint2x4", "complex32", "_mkldnn", "jagged")
+_TORCH += ("quint8", "qint8", "qint32", "_mkldnn", "jagged")
 #: Of the built-in types only values; `builtins` also has eval, exec, getattr, open and __import__.
 _VALUES: tuple[str, ...] = (
     "bool",
@@ -96,7 +96,8 @@ _TORCHSCRIPT = re.compile(
 @cache
 def _allowed() -> frozenset[Global]:
     found = {Global(module, name) for module, names in _OTHERS.items() for name in names}
-    found |= {Global("torch", name) for name in (*dtypes.BY_TORCH, *dtypes.BY_TORCH_STORAGE, *_TORCH)}
+    found |= {Global("torch", name) for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE)}
+    found |= {Global("torch", name) for name in _TORCH}
     return frozenset(found | {Global(module, name) for module in ("builtins", "__builtin__") for name in _VALUES})
 
 

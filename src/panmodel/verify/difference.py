@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from panmodel.model.report import Difference
+from panmodel.model.tensor_difference import widened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,7 @@ def difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float
         return Difference(
             name, a.shape, 0.0 if same else np.inf, 0.0, within=same, detail="" if same else "strings differ"
         )
-    wide = np.complex128 if "c" in a.dtype.kind + b.dtype.kind else np.float64
-    x, y = a.astype(wide), b.astype(wide)
+    x, y = widened(a, b)
     unlike = np.isnan(x) != np.isnan(y)
     if unlike.any():
         return Difference(

@@ -141,7 +141,10 @@ def _of_numpy(make: Arrays) -> dict[Global, Constructor | None]:
 
 def _of_torch(make: Rebuilding, where: str) -> dict[Global, Constructor | None]:
     known: dict[Global, Constructor | None] = dict.fromkeys(UNTYPED_STORAGES)
-    known |= {Global("torch", name): None for name in (*dtypes.BY_TORCH, *dtypes.BY_TORCH_STORAGE, *_MENTIONED)}
+    known |= {
+        Global("torch", name): None for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE)
+    }
+    known |= {Global("torch", name): None for name in _MENTIONED}
     known |= {Global("torch", name): None for name in _LAYOUTS}
     for name, dtype in dtypes.BY_TORCH_STORAGE.items():
         known[Global("torch", name.removesuffix("Storage") + "Tensor")] = make.empty(dtype)

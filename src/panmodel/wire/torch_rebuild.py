@@ -66,7 +66,7 @@ class Rebuilding(Making):
         """_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype[, metadata])."""
         if len(args) not in (7, 8):
             raise self.corrupt(f"a tensor is rebuilt from {len(args)} values, not 7 or 8")
-        made = self._with_bits(self.view(args[:4], self._dtype(args[6])), args[7] if len(args) == 8 else None)
+        made = self._with_bits(self._typed_view(args[:4], args[6]), args[7] if len(args) == 8 else None)
         made.requires_grad = args[4] is True
         return made
 
@@ -275,6 +275,18 @@ class Rebuilding(Making):
             there = storage.nbytes * 8 // dtype.bits
             raise self.corrupt(f"a tensor reaches beyond the {there} elements of its storage {storage.key[:80]!r}")
         return view
+
+    def _typed_view(self, args: tuple[object, ...], kind: object) -> TensorRecord:
+        """A view of elements of another type than the storage says; bytes of several elements are taken apart."""
+        packed = dtypes.TORCH_PACKED.get(kind.name) if isinstance(kind, Global) and kind.module == "torch" else None
+        if packed is None:
+            return self.view(args, self._dtype(kind))
+        view, each = self.view(args, dtypes.UINT8), 8 // packed.bits
+        if not view.shape or (view.shape[-1] > 1 and view.strides[-1] != 1):
+            raise self.unsupported(f"a tensor of {describe(kind)} whose last dimension is not in one row is not read")
+        shape = (*view.shape[:-1], view.shape[-1] * each)
+        strides = (*(stride * each for stride in view.strides[:-1]), 1)
+        return TensorRecord(view.storage, packed, view.offset * each, shape, strides)
 
     def _with_bits(self, view: TensorRecord, metadata: object) -> TensorRecord:
         if metadata is None:

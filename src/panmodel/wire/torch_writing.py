@@ -129,7 +129,7 @@ def check(tensors: Mapping[str, Writable], where: str) -> None:
     Raises:
         UnsupportedError: There are some; all are named.
     """
-    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor.dtype)]
+    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor)]
     if foreign:
         raise UnsupportedError(f"torch has no type for {listed(foreign, 10)}", where=where)
 
@@ -159,9 +159,15 @@ def save(value: object, staged: StagedFile, *, root: str = "archive") -> None:
     archive.close()
 
 
-def _is_plain(dtype: DType) -> bool:
-    """Whether torch has plain tensors of a type; those of quantized types have a scale besides."""
-    return dtype.torch is not None and not dtype.torch.startswith("q")
+def _is_plain(tensor: Writable) -> bool:
+    """Whether torch has plain tensors of such a type; those of quantized types have a scale besides."""
+    if tensor.dtype in _PACKED:
+        return bool(tensor.shape) and tensor.shape[-1] * tensor.dtype.bits % 8 == 0
+    return tensor.dtype.torch is not None and not tensor.dtype.torch.startswith("q")
+
+
+#: Types whose elements torch has only several to a byte, and its name for such bytes.
+_PACKED: Mapping[DType, str] = {dtype: name for name, dtype in dtypes.TORCH_PACKED.items()}
 
 
 def _rebuild(name: str) -> Global:
@@ -211,7 +217,6 @@ class _Pickling:
             case PlainTensor():
                 return self._plain(value)
             case QuantizedTensor(data, dtype, scheme, parameters):
-                self.plain.append(data)
                 quantizer = (Global("torch", scheme), *map(self.value, parameters))
                 view = self._view(data.content, Global("torch", dtypes.ALL[dtype].torch_storage or ""))
                 return Object(_rebuild("qtensor"), (*view, quantizer, data.requires_grad, Object(_ORDERED_DICT)))
@@ -233,15 +238,18 @@ class _Pickling:
         grad = tensor.requires_grad and not tensor.parameter
         made = Object(_rebuild("tensor_v2"), (*view, grad, hooks))
         if dtype.torch_storage is None:
-            made = Object(_rebuild("tensor_v3"), (*view, grad, hooks, Global("torch", str(dtype.torch))))
+            kind = Global("torch", _PACKED.get(dtype, str(dtype.torch)))
+            made = Object(_rebuild("tensor_v3"), (*view, grad, hooks, kind))
         return Object(_rebuild("parameter"), (made, tensor.requires_grad, hooks)) if tensor.parameter else made
 
     def _view(self, content: Writable, kind: Global | None) -> tuple[object, ...]:
         """Storage, offset, size and strides: contiguous from the begin of a storage of its own."""
         key, _ = self.storages.setdefault(id(content), (str(len(self.storages)), content))
         count = content.nbytes // content.dtype.itemsize if kind and content.dtype.itemsize else content.nbytes
-        storage = PersistentId(("storage", kind or _UNTYPED, key, "cpu", count))
-        return storage, 0, tuple(content.shape), _strides(content.shape)
+        storage, shape = PersistentId(("storage", kind or _UNTYPED, key, "cpu", count)), tuple(content.shape)
+        if content.dtype in _PACKED:
+            shape = (*shape[:-1], shape[-1] * content.dtype.bits // 8)
+        return storage, 0, shape, _strides(shape)
 
 
 def _strides(shape: Sequence[int]) -> tuple[int, ...]:

@@ -127,4 +127,4 @@ class _Placing:
 def _integers(name: str) -> DType | None:
     """The integers that a quantized type of torch stores; None of any other type."""
     dtype = dtypes.BY_TORCH.get(name)
-    return None if dtype is None or dtype.stored is dtype else dtype.stored
+    return None if dtype is None or dtype.stored is dtype or not dtype.torch_storage else dtype.stored

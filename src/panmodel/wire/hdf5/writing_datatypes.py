@@ -33,7 +33,6 @@ _IEEE = {
     "float64": (63, 64, 52, 11, 0, 52, 1023),
 }
 _PARTS = {"complex64": ALL["float32"], "complex128": ALL["float64"]}
-_QUANTIZED = ("qint8", "quint8", "qint16", "quint16", "qint32")
 
 
 def datatype(dtype: DType) -> bytes:
@@ -61,7 +60,7 @@ def datatype(dtype: DType) -> bytes:
 
 def needs_name(dtype: DType) -> bool:
     """Whether HDF5's type does not tell what the elements are, so that `DTYPE_ATTRIBUTE` has to."""
-    return dtype is not STRING and (dtype.name in _QUANTIZED or datatype(dtype)[0] == _OPAQUE)
+    return dtype is not STRING and (dtype.stored is not dtype or datatype(dtype)[0] == _OPAQUE)
 
 
 def widened(dtype: DType, pieces: Iterable[memoryview]) -> Iterator[memoryview]:
