@@ -66,6 +66,10 @@ def test_reads_a_streamed_archive_with_data_descriptors() -> None:
         with archive.open("b", "w", force_zip64=True) as member:
             member.write(b"bbbb")
     assert everything(opened(bytes(pipe.data))) == {"a": b"aaaa" * 100, "b": b"bbbb"}
+    for place in (at for at in range(len(pipe.data)) if pipe.data.startswith(b"PK\x07\x08", at)):
+        damaged = pipe.data[: place + 5] + bytes([pipe.data[place + 5] ^ 1]) + pipe.data[place + 6 :]
+        with pytest.raises(CorruptError, match="contradicts the directory in size or CRC-32"):
+            opened(bytes(damaged))
 
 
 def test_a_stored_member_has_an_extent_and_a_deflated_one_none() -> None:

@@ -269,7 +269,20 @@ def _member(source: Source, entry: _Entry, directory: int) -> Member:
     if found != stated and not (flags & _SIZES_FOLLOW and found[1:] in ((0, 0), stated[1:]) and crc in (0, entry.crc)):
         raise corrupt(source, f"the header of member {name!r} contradicts the directory in size or CRC-32")
     offset = entry.header + LOCAL_HEADER.size + len(rest)
+    if flags & _SIZES_FOLLOW and not any(found) and not _has_descriptor(source, entry, offset, directory):
+        raise corrupt(source, f"what follows member {name!r} contradicts the directory in size or CRC-32")
     return Member(name, method, entry.crc, entry.compressed, entry.size, offset)
+
+
+def _has_descriptor(source: Source, entry: _Entry, begin: int, directory: int) -> bool:
+    """Whether what a header left open stands behind the content: signature or none, CRC-32, sizes of 4 or 8 bytes."""
+    end = min(begin + entry.compressed, directory)
+    there = source.read(end, min(24, directory - end))
+    sizes = [struct.pack("<QQ", entry.compressed, entry.size)]
+    if max(entry.compressed, entry.size) < FULL32:
+        sizes.append(struct.pack("<II", entry.compressed, entry.size))
+    stated = [entry.crc.to_bytes(4, "little") + both for both in sizes]
+    return there.removeprefix(DESCRIPTOR).startswith(tuple(stated)) or there.startswith(tuple(stated))
 
 
 def _check_distinct(source: Source, members: Mapping[str, Member]) -> None:
