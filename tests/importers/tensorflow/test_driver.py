@@ -11,7 +11,7 @@ from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed
 from panmodel.model.tensor import ArrayTensor
-from panmodel.model.tensorflow.graph import Signature
+from panmodel.model.tensorflow.graph import FunctionCall, Signature
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -113,6 +113,14 @@ def test_all_unsupported_operators_in_one_error():
     }
     assert "Whirl × 2" in str(caught.value) and "NCHW_VECT_C" in str(caught.value)
     assert caught.value.exit_code == 4
+
+
+def test_functions_are_named_rather_than_the_variables_that_they_take():
+    called = node("call", "StatefulPartitionedCall", "x", "w", f=FunctionCall("__inference_f_12", {}))
+    nodes = [fed(), node("w", "VarHandleOp", dtype=FLOAT32, shape=Shape((3,)), shared_name="dense/kernel"), called]
+    with pytest.raises(UnsupportedOperatorsError, match="functions are not converted yet: __inference_f_12") as caught:
+        convert(graph(*nodes, variables={"variables/0": ArrayTensor(X, "variables/0")}), ["x"], ["call"])
+    assert [item.node for item in caught.value.found] == ["call"]
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,10 @@ def test_types_of_outputs():
     assert kind("Shape", T=FLOAT32, out_type=INT32) is INT32 and kind("Mfcc") is FLOAT32
     with pytest.raises(UsageError, match="n:0"):
         kind("Mystery")
+
+
+def test_what_takes_a_variable_is_named_rather_than_the_variable_that_is_not_there():
+    handle = node("v", "VarHandleOp", dtype=FLOAT32, shape=Shape((3, 4)), shared_name="v")
+    call = node("y", "StatefulPartitionedCall", "x", "v", f=FunctionCall("f", {}))
+    with pytest.raises(UnsupportedOperatorsError, match="takes a variable itself"):
+        freeze(made(placeholder(), handle, call), ["y"])

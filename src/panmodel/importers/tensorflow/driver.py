@@ -21,7 +21,7 @@ from panmodel.model.builder import Builder
 from panmodel.model.graph import Value
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed
-from panmodel.model.tensorflow.graph import TensorFlowGraph, TensorFlowNode, split_name
+from panmodel.model.tensorflow.graph import FunctionCall, TensorFlowGraph, TensorFlowNode, split_name
 from panmodel.model.tensorflow.signature import default_signature
 from panmodel.model.tensorflow.variables import Variables
 
@@ -92,6 +92,7 @@ class _Conversion:
         values: Tensor name → its value.
         unsupported: Nodes that cannot be converted.
         failed: Names of these, and of the nodes that depend on them.
+        unknown: Why the first variable that the checkpoint does not have is missing.
     """
 
     graph: TensorFlowGraph
@@ -99,6 +100,7 @@ class _Conversion:
     values: dict[str, Value] = field(default_factory=dict)
     unsupported: list[UnsupportedOperator] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
+    unknown: UnknownNameError | None = None
 
     @cached_property
     def variables(self) -> Variables | None:
@@ -113,6 +115,8 @@ class _Conversion:
             self._convert(node)
         if self.unsupported:
             raise UnsupportedOperatorsError(self.unsupported, where=self.graph.where)
+        if self.unknown is not None:
+            raise self.unknown
 
     def value_of(self, output: str) -> Value:
         """The value of an output that the user asked for."""
@@ -124,7 +128,7 @@ class _Conversion:
     def _convert(self, node: TensorFlowNode) -> None:
         handler = handlers().get(node.op)
         if handler is None:
-            self.unsupported.append(UnsupportedOperator(node.op, node.name))
+            self.unsupported.append(self._without_handler(node))
         if handler is None or any(self._has_failed(name) for name in node.inputs):
             self.failed.add(node.name)
             return
@@ -138,12 +142,23 @@ class _Conversion:
             self.unsupported.append(UnsupportedOperator(node.op, node.name, error.message))
             self.failed.add(node.name)
             return
+        except UnknownNameError as error:  # said only of a graph that could be converted otherwise
+            self.unknown = self.unknown or error
+            self.failed.add(node.name)
+            return
         except CorruptError as error:
             raise CorruptError(error.message, where=self._where(node), hint=error.hint) from error
         except _MALFORMED as error:
             found = f"{type(error).__name__}: {error}"
             raise CorruptError(f"malformed {node.op} ({found})", where=self._where(node)) from error
         self._keep(node, [results] if isinstance(results, Value) else results, before)
+
+    def _without_handler(self, node: TensorFlowNode) -> UnsupportedOperator:
+        called = {value.name for value in node.attributes.values() if isinstance(value, FunctionCall)}
+        called |= {node.op} & self.graph.functions.keys()
+        if not called:
+            return UnsupportedOperator(node.op, node.name)
+        return UnsupportedOperator(node.op, node.name, f"functions are not converted yet: {', '.join(sorted(called))}")
 
     def _keep(self, node: TensorFlowNode, results: Sequence[Value], before: int) -> None:
         """Note the results of a node, and name those that it computed itself."""

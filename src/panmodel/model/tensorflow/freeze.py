@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from panmodel.dtypes import BOOL, FLOAT32, INT32, RESOURCE, UINT8, DType
-from panmodel.errors import UnsupportedOperator, UnsupportedOperatorsError, UsageError
+from panmodel.errors import UnknownNameError, UnsupportedOperator, UnsupportedOperatorsError, UsageError
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.tensorflow.graph import (
     FunctionCall,
@@ -74,6 +74,8 @@ def freeze(
         made += freezer.frozen(node) if name in needed else ()
     if freezer.refused:
         raise UnsupportedOperatorsError(freezer.refused, where=graph.where)
+    if freezer.unknown is not None:
+        raise freezer.unknown
     kept = {message.name for message in made}
     nodes = {message.name: TensorFlowNode(_rewired(message, placed.renamed, kept)) for message in made}
     fed = cut or [f"{node.name}:0" for node in nodes.values() if node.op == "Placeholder"]
@@ -176,11 +178,12 @@ class _Freezer:
         self.graph = graph
         self.variables = Variables(graph)
         self.refused: list[UnsupportedOperator] = []
+        self.unknown: UnknownNameError | None = None  # said only of a graph that could be frozen otherwise
 
     def frozen(self, node: TensorFlowNode) -> list[NodeDef]:
         """What a node becomes: one node of its name, and those that this one needs besides."""
         if node.op in VARIABLE_OPS:
-            return [_constant(node.name, self.variables.tensor(node))]
+            return self._value(node)
         if node.op in _BY_VALUE:
             return [node.message.replaced(op=_BY_VALUE[node.op])]
         if node.op in ("IsVariableInitialized", "VarIsInitializedOp"):
@@ -194,6 +197,13 @@ class _Freezer:
             reason = "takes a variable itself rather than its value"
             self.refused.append(UnsupportedOperator(node.op, node.name, reason))
         return [node.message]
+
+    def _value(self, node: TensorFlowNode) -> list[NodeDef]:
+        try:
+            return [_constant(node.name, self.variables.tensor(node))]
+        except UnknownNameError as error:
+            self.unknown = self.unknown or error
+            return []
 
     def _resource(self, tensor: str) -> DType | None:
         """The element type of the variable that a tensor is the handle of; None for any other tensor."""
