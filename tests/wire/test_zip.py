@@ -72,6 +72,22 @@ def test_reads_a_streamed_archive_with_data_descriptors() -> None:
             opened(bytes(damaged))
 
 
+def test_zeros_that_are_content_are_not_taken_for_what_follows_an_empty_member() -> None:
+    """A member of zeros whose sizes and CRC-32 were lost everywhere, but for the descriptor behind its content."""
+    name = b"a"
+    local = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 8, 0, 0, 0, 0, 0, 0, len(name), 0) + name
+    central = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 8, 0, 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0) + name
+
+    def archive(behind: bytes) -> bytes:
+        end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local) + len(behind), 0)
+        return local + behind + central + end
+
+    for descriptor in (bytes(12), bytes(20), b"PK\x07\x08" + bytes(12), b"PK\x07\x08" + bytes(20)):
+        assert everything(opened(archive(descriptor))) == {"a": b""}
+    with pytest.raises(CorruptError, match="what follows member 'a' contradicts"):
+        opened(archive(bytes(16) + b"PK\x07\x08" + bytes(12)))
+
+
 def test_a_stored_member_has_an_extent_and_a_deflated_one_none() -> None:
     archive = opened(packed(("a", b"content")))
     extent = archive.extent("a")

@@ -275,14 +275,17 @@ def _member(source: Source, entry: _Entry, directory: int) -> Member:
 
 
 def _has_descriptor(source: Source, entry: _Entry, begin: int, directory: int) -> bool:
-    """Whether what a header left open stands behind the content: signature or none, CRC-32, sizes of 4 or 8 bytes."""
+    """Whether what a header left open stands behind the content: CRC-32 and sizes of 4 or 8 bytes.
+
+    A signature may stand before them; without one, zeros could as well be content: the next record has to follow.
+    """
     end = min(begin + entry.compressed, directory)
-    there = source.read(end, min(24, directory - end))
+    there = source.read(end, min(24, source.size - end))
     sizes = [struct.pack("<QQ", entry.compressed, entry.size)]
     if max(entry.compressed, entry.size) < FULL32:
         sizes.append(struct.pack("<II", entry.compressed, entry.size))
     stated = [entry.crc.to_bytes(4, "little") + both for both in sizes]
-    return there.removeprefix(DESCRIPTOR).startswith(tuple(stated)) or there.startswith(tuple(stated))
+    return there.startswith((*(DESCRIPTOR + numbers for numbers in stated), *(numbers + b"PK" for numbers in stated)))
 
 
 def _check_distinct(source: Source, members: Mapping[str, Member]) -> None:
