@@ -1,6 +1,7 @@
 """The whole way on the committed checkpoint, and what stands in it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from panmodel.errors import (
     UnsupportedError,
     UsageError,
 )
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 CHECKPOINT = DIGITS / "model.ckpt"
@@ -151,6 +154,29 @@ def test_strict_refuses_a_loss(tmp_path):
     with pytest.raises(LossyError, match="optimizer slots"):
         pm.convert(CHECKPOINT, tmp_path / "digits.onnx", strict=True)
     assert os.listdir(tmp_path) == []
+
+
+def test_strings_go_along_or_are_said(tmp_path, onnx_file):
+    said = {"doc_string": "a cat", "labels": "cat,dog"}
+    pm.write(replace(pm.read(onnx_file), strings=said), tmp_path / "a.onnx")
+    pm.convert(tmp_path / "a.onnx", tmp_path / "b.onnx", strict=True)
+    pm.convert(tmp_path / "b.onnx", tmp_path / "c.safetensors", weights_only=True, strict=True)
+    pm.convert(tmp_path / "c.safetensors", tmp_path / "d.safetensors", shard_size=1000, strict=True)
+    pm.convert(tmp_path / "d.safetensors.index.json", tmp_path / "e.safetensors", strict=True)
+    assert pm.read(tmp_path / "b.onnx").strings == said
+    assert pm.read(tmp_path / "e.safetensors").strings == {**said, "format": "pt"}
+    for target in ("x.npz", "x.pt", "x.ckpt", "x.h5"):
+        with pytest.raises(LossyError, match=r"metadata of the file is not kept in .*: doc_string, labels"):
+            pm.convert(tmp_path / "e.safetensors", tmp_path / target, strict=True)
+    assert [notice.kind for notice in pm.convert(tmp_path / "a.onnx", tmp_path / "x.py").notices] == ["metadata-lost"]
+
+
+def test_what_is_written_as_it_is_is_told_of_its_losses_too(tmp_path):
+    report = pm.write(pm.read(CHECKPOINT), tmp_path / "a.safetensors")
+    assert [notice.kind for notice in report.notices] == ["graph-lost"]
+    assert (report.tensors, report.training) == (37, "kept: step 600, adam, 20 slots")
+    given = Model("any", tensors={"w": ArrayTensor(np.ones(2))}, strings={"author": "somebody"})
+    assert [notice.kind for notice in pm.write(given, tmp_path / "a.npz").notices] == ["metadata-lost"]
 
 
 def test_weights_that_the_graph_leaves_out_are_named(tmp_path):

@@ -56,6 +56,7 @@ def test_rules_come_from_files(tmp_path):
     ("rule", "said"),
     [
         ("nowhere.txt", "neither a rule"),
+        ("", "neither a rule"),
         ("=a", "no rule"),
         ("a=", "no rule"),
         ("a*=b**", "more \\*"),
@@ -66,6 +67,34 @@ def test_rules_come_from_files(tmp_path):
 def test_what_is_no_rule(rule, said):
     with pytest.raises(UsageError, match=said):
         edits(rename=[rule])
+
+
+def test_what_is_wrong_in_a_file_of_rules_is_said_with_its_line(tmp_path):
+    (tmp_path / "rules.txt").write_text("# names\na=b\ns/(/a/\n")
+    with pytest.raises(UsageError, match="missing") as raised:
+        edits(rename=[str(tmp_path / "rules.txt")])
+    assert raised.value.where == f"{tmp_path / 'rules.txt'}, line 3"
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfea=b", b"a=b\n" * (17 << 20)], ids=["no text", "too long"])
+@pytest.mark.parametrize("name", ["rules.txt", "rules.json"])
+def test_what_is_no_text_is_no_file_of_rules(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UsageError, match="is no file of rules"):
+        edits(rename=[str(tmp_path / name)])
+
+
+def test_editors_may_mark_text_as_utf8(tmp_path):
+    (tmp_path / "rules.txt").write_text("ä=b", encoding="utf-8-sig")
+    assert after(model("ä"), rename=[str(tmp_path / "rules.txt")]) == ["b"]
+
+
+@pytest.mark.parametrize("rules", [["a=b", "a=c"], ["s/^c/d/"], {"c": "d"}, "rules.txt"])
+def test_rules_that_meet_no_name_are_said(tmp_path, monkeypatch, rules):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules.txt").write_text("c=d\ne=f\n")
+    with pytest.raises(UsageError, match="meets the name of no tensor"):
+        after(model("a"), rename=rules)
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"a": 1}', "{"])

@@ -73,6 +73,25 @@ def test_a_graph_that_stays_behind_is_named_unless_asked_for():
     assert said(source, "safetensors", weights_only=True) == []
 
 
+def test_a_program_that_is_not_read_is_lost_unless_asked_for():
+    for read_as in ("torchscript", "torch_export"):
+        source = Model(read_as, tensors={"w": ArrayTensor(np.ones(1))})
+        assert said(source, "npz") == [("graph-lost", f"the program is not kept: of {read_as} the weights are read")]
+        assert said(source, "npz", weights_only=True) == []
+
+
+def test_strings_of_the_file_are_lost_where_there_is_no_place_for_them():
+    source = Model("safetensors", tensors={"w": ArrayTensor(np.ones(1))})
+    source.strings = {"format": "pt", "author": "somebody", "note": ""}
+    for target in ("npz", "npy", "torch_pickle", "tensorflow_checkpoint", "keras_hdf5"):
+        lost = f"metadata of the file is not kept in {target}: author, note"
+        assert said(source, target) == [("metadata-lost", lost)]
+    assert said(source, "safetensors") == said(source, "onnx", keeps_graph=True) == []
+    assert said(source, "torch_source", keeps_graph=True)[0][0] == "metadata-lost"
+    source.strings = {"format": "my own"}  # which tells no loader anything
+    assert said(source, "npz", weights_only=True)[0][1].endswith(": format")
+
+
 def test_ties_are_lost_where_each_name_is_written():
     shared, single = ArrayTensor(np.ones(4, np.float32)), ArrayTensor(np.ones(4, np.float32))
     source = Model("any", tensors={"a": shared, "b": single, "c": shared, "d": shared})

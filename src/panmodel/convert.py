@@ -45,9 +45,13 @@ def write(
     """
     target = Path(path)
     record = _target_format(target, to)
-    own = record.loses(model, shard_size is not None) if record.loses is not None else []
-    told = replace(model, notices=[*model.notices, *own])
-    return _finish(told, record.sink(target, force=force, shard_size=shard_size), record, Plan())
+    keeps_graph = model.dialect is not None and model.dialect == record.target_dialect
+    lost = losses(model, model, record, keeps_graph=keeps_graph, weights_only=False, sharded=shard_size is not None)
+    program = model.program if keeps_graph or record.keeps & Holds.GRAPH else None
+    told = replace(model, program=program, notices=[*model.notices, *lost])
+    report = _finish(told, record.sink(target, force=force, shard_size=shard_size), record, Plan())
+    report.training = _training(model, model, told)
+    return report
 
 
 def convert(

@@ -23,10 +23,23 @@ from panmodel.model.notice import Cast
 from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
 
-#: Takes a name, gives the new one.
-Rule = Callable[[str], str]
-
 _WILDCARD = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]")
+_Apply = Callable[[str], str | None]
+#: Bytes of a file of rules that are read.
+_LONGEST = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How names change.
+
+    Attributes:
+        text: What the user wrote.
+        apply: Takes a name, gives the new one; None for a name that it says nothing of.
+    """
+
+    text: str
+    apply: _Apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +70,7 @@ class Edits:
 
         Raises:
             UnknownNameError: A pattern meets no name.
-            UsageError: No tensor is left, or two come to have one name.
+            UsageError: No tensor is left, a rule meets no name, or two come to have one name.
         """
         kept = self._kept(model)
         names = self._renamed(kept, model.source)
@@ -91,14 +104,21 @@ class Edits:
     def _renamed(self, kept: Sequence[str], where: str) -> dict[str, str]:
         names: dict[str, str] = {}
         taken: dict[str, str] = {}
+        met: set[str] = set()
         for name in kept:
             new = name
             for rule in self.rules:
-                new = rule(new)
+                if (changed := rule.apply(new)) is not None:
+                    new = changed
+                    met.add(rule.text)
             if new in taken:
                 message = f"{taken[new]!r} and {name!r} would both be named {new!r}"
                 raise UsageError(message, where=where, hint="make the rules of --rename tell them apart")
             names[name], taken[new] = new, name
+        for rule in self.rules:
+            if rule.text not in met:
+                hint = "`panmodel inspect --tensors` lists the names"
+                raise UsageError(f"{rule.text!r} meets the name of no tensor", where=where, hint=hint)
         return names
 
 
@@ -122,10 +142,11 @@ def edits(
     Raises:
         UsageError: A rule or a type is none.
     """
-    rules = (
-        (_exact(rename),) if isinstance(rename, Mapping) else _rules([rename] if isinstance(rename, str) else rename)
-    )
-    return Edits(tuple(include), tuple(exclude), rules, _dtype(dtype) if dtype else None, drop_training)
+    if isinstance(rename, Mapping):
+        rules = [Rule(str(dict(rename)), rename.get)] if rename else []
+    else:
+        rules = [_given_rule(text) for text in ([rename] if isinstance(rename, str) else rename)]
+    return Edits(tuple(include), tuple(exclude), tuple(rules), _dtype(dtype) if dtype else None, drop_training)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -158,29 +179,23 @@ def _dtype(name: str) -> DType:
 # Rules for new names
 
 
-def _rules(given: Iterable[str]) -> tuple[Rule, ...]:
-    found: list[Rule] = []
-    for text in given:
-        if _is_rule(text):
-            found.append(_rule(text))
-        else:
-            found += _file_rules(Path(text))
-    return tuple(found)
+def _given_rule(text: str) -> Rule:
+    if "=" in text or _sed_parts(text) is not None:
+        return _rule(text)
+    return _file_rule(Path(text))
 
 
-def _is_rule(text: str) -> bool:
-    return "=" in text or _sed_parts(text) is not None
-
-
-def _rule(text: str) -> Rule:
+def _rule(text: str, where: str = "") -> Rule:
     if (parts := _sed_parts(text)) is not None:
-        return _substitution(*parts, text)
+        return Rule(text, _substitution(*parts, text, where))
     pattern, _, replacement = text.partition("=")
     if not pattern or not replacement:
         raise UsageError(
-            f"{text!r} is no rule for new names", hint="write PATTERN=REPLACEMENT, or s/REGEX/REPLACEMENT/"
+            f"{text!r} is no rule for new names",
+            where=where,
+            hint="write PATTERN=REPLACEMENT, or s/REGEX/REPLACEMENT/",
         )
-    return _glob_rule(pattern, replacement, text)
+    return Rule(text, _glob(pattern, replacement, text, where))
 
 
 def _sed_parts(text: str) -> tuple[str, str] | None:
@@ -191,17 +206,17 @@ def _sed_parts(text: str) -> tuple[str, str] | None:
     return (parts[0], parts[1]) if len(parts) == 2 and parts[0] else None
 
 
-def _substitution(pattern: str, replacement: str, text: str) -> Rule:
+def _substitution(pattern: str, replacement: str, text: str, where: str) -> _Apply:
     try:
         expression = re.compile(pattern)
         expression.sub(replacement, "")
         re.compile(f"(?:{pattern})|").sub(replacement, "")  # whether the groups that it names are there
     except (re.error, IndexError) as error:
-        raise UsageError(f"{text!r} is no rule for new names: {error}") from None
-    return lambda name: expression.sub(replacement, name)
+        raise UsageError(f"{text!r} is no rule for new names: {error}", where=where) from None
+    return lambda name: expression.sub(replacement, name) if expression.search(name) else None
 
 
-def _glob_rule(pattern: str, replacement: str, text: str) -> Rule:
+def _glob(pattern: str, replacement: str, text: str, where: str) -> _Apply:
     expression, stars, position = "", 0, 0
     for wildcard in _WILDCARD.finditer(pattern):
         expression += re.escape(pattern[position : wildcard.start()])
@@ -212,31 +227,49 @@ def _glob_rule(pattern: str, replacement: str, text: str) -> Rule:
     pieces = replacement.split("*")
     if len(pieces) - 1 > stars:
         message = f"{text!r} has more * in the replacement than wildcards in the pattern"
-        raise UsageError(message, hint="each * stands for what the wildcard in the same place of the pattern met")
+        hint = "each * stands for what the wildcard in the same place of the pattern met"
+        raise UsageError(message, where=where, hint=hint)
     compiled = re.compile(expression, re.DOTALL)
 
-    def apply(name: str) -> str:
+    def apply(name: str) -> str | None:
         met = compiled.fullmatch(name)
         if met is None:
-            return name
+            return None
         return pieces[0] + "".join(group + piece for group, piece in zip(met.groups(), pieces[1:], strict=False))
 
     return apply
 
 
-def _exact(names: Mapping[str, str]) -> Rule:
-    return lambda name: names.get(name, name)
-
-
-def _file_rules(path: Path) -> list[Rule]:
+def _file_rule(path: Path) -> Rule:
+    """All rules of a file, one after the other."""
     if not path.is_file():
         hint = "write PATTERN=REPLACEMENT, s/REGEX/REPLACEMENT/, or the name of a file of such rules"
         raise UsageError(f"{str(path)!r} is neither a rule for new names nor a file of them", hint=hint)
-    text = path.read_text()
+    text = _text(path)
     if path.suffix == ".json":
-        return [_exact(_names_of_json(text, path))]
-    lines = [line.strip() for line in text.splitlines()]
-    return [_rule(line) for line in lines if line and not line.startswith("#")]
+        return Rule(str(path), _names_of_json(text, path).get)
+    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    rules = [_rule(line, f"{path}, line {number}") for number, line in lines if line and not line.startswith("#")]
+
+    def apply(name: str) -> str | None:
+        new = None
+        for rule in rules:
+            if (changed := rule.apply(name)) is not None:
+                new = name = changed
+        return new
+
+    return Rule(str(path), apply)
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_LONGEST + 1)
+    try:
+        if len(data) <= _LONGEST:
+            return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    raise UsageError("is no file of rules for new names, which is text", where=str(path))
 
 
 def _names_of_json(text: str, path: Path) -> dict[str, str]:

@@ -44,6 +44,7 @@ class Inspection:
         format: Its format, told by content.
         dialect: Dialect of its graph; None for weights alone.
         metadata: Framework, versions, producer: whatever the file says.
+        strings: What whoever made the file wrote into it beside the tensors.
         tensors: Every stored tensor, in file order.
         parameters: Elements of all tensors, those of the training state not counted and tied ones counted once.
         nbytes: Stored bytes of all tensors, tied ones counted once.
@@ -63,6 +64,7 @@ class Inspection:
     tensors: list[TensorInfo]
     parameters: int
     nbytes: int
+    strings: Mapping[str, str] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     operators: Mapping[str, int] = field(default_factory=dict)
@@ -97,6 +99,7 @@ def inspect(path: PathLike) -> Inspection:
         format=model.format,
         dialect=model.dialect,
         metadata=dict(model.metadata),
+        strings=dict(model.strings),
         tensors=[
             TensorInfo(name, str(t.dtype), t.shape, t.nbytes, id(t) in slots) for name, t in model.tensors.items()
         ],

@@ -1,12 +1,24 @@
-"""What a conversion does not carry, told before anything is written: the graph, training state, ties."""
+"""What a conversion does not carry, told before anything is written: the graph, training state, strings, ties."""
 
 from __future__ import annotations
 
+from panmodel.formats import registry
 from panmodel.model.format import Format
 from panmodel.model.model import Model
-from panmodel.model.notice import GraphLost, Notice, StructureLost, TensorsUnused, TiesLost, TrainingStateLost
+from panmodel.model.notice import (
+    GraphLost,
+    MetadataLost,
+    Notice,
+    StructureLost,
+    TensorsUnused,
+    TiesLost,
+    TrainingStateLost,
+)
 from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
+
+#: What the string "format" of safetensors says to loaders: for which of them the file is, and nothing of the model.
+_LOADERS = frozenset({"pt", "tf", "np", "numpy", "flax", "jax", "mlx", "paddle"})
 
 
 def losses(
@@ -22,13 +34,30 @@ def losses(
         weights_only: The user asked for the tensors alone.
         sharded: The target is split into files of a certain size.
     """
-    lost: list[Notice] = []
-    if source.program is not None and not keeps_graph and not weights_only:
-        lost.append(GraphLost(f"the graph is not kept: {record.name} is written with weights alone"))
+    lost = _strings(source, record)
     if keeps_graph:
-        return [*lost, *_training_of_graph(source, record), *_unused(source, result)]
+        return [*_training_of_graph(source, record), *_unused(source, result), *lost]
+    graph = [] if weights_only else _graph(source, record)
     own = record.loses(result, sharded) if record.loses is not None else []
-    return [*lost, *_structure(source, record), *_ties(result, record), *own]
+    return [*graph, *_structure(source, record), *_ties(result, record), *own, *lost]
+
+
+def _graph(model: Model, record: Format) -> list[Notice]:
+    """A graph that is there, or one that its format has and that is not read."""
+    if model.program is not None:
+        return [GraphLost(f"the graph is not kept: {record.name} is written with weights alone")]
+    read_as = registry().get(model.format)
+    if read_as is not None and read_as.unread:
+        return [GraphLost(f"{read_as.unread} is not kept: of {read_as.name} the weights are read")]
+    return []
+
+
+def _strings(model: Model, record: Format) -> list[Notice]:
+    """What was written into the file beside the tensors."""
+    lost = tuple(key for key, value in model.strings.items() if key != "format" or value not in _LOADERS)
+    if record.keeps_strings or not lost:
+        return []
+    return [MetadataLost(f"metadata of the file is not kept in {record.name}", lost)]
 
 
 def _ties(model: Model, record: Format) -> list[Notice]:

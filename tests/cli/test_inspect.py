@@ -5,6 +5,10 @@ import json
 import numpy as np
 from tests.cli.calling import CHECKPOINT, call
 
+import panmodel as pm
+from panmodel.model.model import Model
+from panmodel.model.tensor import ArrayTensor
+
 
 def test_inspect(capsys):
     code, out, err = call(capsys, "inspect", CHECKPOINT)
@@ -46,15 +50,19 @@ def test_inspect_in_json(capsys):
     assert plain["operators"]["Conv2D"] == 2
 
 
-def test_hostile_names_do_not_reach_the_terminal(capsys, tmp_path):
-    from panmodel.formats import by_name
-    from panmodel.io.sink import Sink
-    from panmodel.model.model import Model
-    from panmodel.model.tensor import ArrayTensor
+def test_strings_of_the_file_are_told_from_what_is_found_out(capsys, tmp_path):
+    strings = {"format": "pt", "shards": "none", "\x1b[2J": "\x1b]0;gone", "long": "x" * 500}
+    pm.write(Model("safetensors", strings=strings), tmp_path / "a.safetensors")
+    _, out, _ = call(capsys, "inspect", tmp_path / "a.safetensors")
+    head, _, below = out.partition("metadata\n")
+    assert "shards" not in head and "  shards" in below and "  format" in below
+    assert "\x1b" not in out and "x" * 200 not in out
+    _, out, _ = call(capsys, "inspect", tmp_path / "a.safetensors", "--json")
+    assert json.loads(out)["strings"] == strings
 
-    with Sink(tmp_path / "a.safetensors") as sink:
-        by_name("safetensors").write(
-            Model("", tensors={"\x1b[2Jgone": ArrayTensor(np.zeros(1, np.float32), "x")}), sink
-        )
+
+def test_hostile_names_do_not_reach_the_terminal(capsys, tmp_path):
+    tensors = {"\x1b[2Jgone": ArrayTensor(np.zeros(1, np.float32), "x")}
+    pm.write(Model("", tensors=tensors), tmp_path / "a.safetensors")
     _, out, _ = call(capsys, "inspect", tmp_path / "a.safetensors")
     assert "\x1b" not in out and "\\x1b[2Jgone" in out

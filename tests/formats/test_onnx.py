@@ -53,14 +53,15 @@ def test_metadata_survives(tmp_path):
     path = save(tmp_path / "a.onnx", [helper.make_node("Relu", ["x"], ["y"])], [info("x")], [info("y")], opset=13)
     proto = onnx.load(path)
     helper.set_model_props(proto, {"labels": "cat,dog"})
-    proto.domain, proto.model_version, proto.ir_version = "org.example", 7, 9
+    proto.domain, proto.model_version, proto.ir_version, proto.doc_string = "org.example", 7, 9, "tells cats"
     onnx.save(proto, path)
     model = read(path)
-    assert model.metadata["metadata_props"] == {"labels": "cat,dog"}
+    assert model.strings == {"doc_string": "tells cats", "labels": "cat,dog"}
     written = onnx.load(write(model, tmp_path / "b.onnx"))
     assert (written.domain, written.model_version, written.ir_version) == ("org.example", 7, 9)
     assert written.opset_import[0].version == 13
-    assert written.metadata_props[0].value == "cat,dog"
+    assert {entry.key: entry.value for entry in written.metadata_props} == {"labels": "cat,dog"}
+    assert written.doc_string == "tells cats"
     assert written.producer_name == "panmodel"
 
 

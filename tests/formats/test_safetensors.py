@@ -23,26 +23,26 @@ from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.training import TrainingState
 
 
-def written(path: Path, **metadata: object) -> Path:
+def written(path: Path, framework: str = "", **strings: str) -> Path:
     tensors = {"w": ArrayTensor(np.array([[1.5, -0.0], [np.nan, np.inf]], np.float32)), "n": ArrayTensor(np.array(7))}
     with Sink(path) as sink:
-        safetensors.write(Model("test", tensors=tensors, metadata=metadata), sink)
+        safetensors.write(Model("test", tensors=tensors, metadata={"framework": framework}, strings=strings), sink)
     return path
 
 
 def test_tensors_and_strings_come_back(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.safetensors", producer="somebody", tags=["serve"], step=3)
+    path = written(tmp_path / "a.safetensors", producer="somebody", note="")
     model = safetensors.read(Location(path))
     assert model.format == "safetensors"
-    assert model.metadata == {"producer": "somebody", "format": "pt"}
+    assert model.strings == {"producer": "somebody", "note": "", "format": "pt"}
     assert {name: (t.name, t.shape) for name, t in model.tensors.items()} == {"n": ("n", ()), "w": ("w", (2, 2))}
     np.testing.assert_array_equal(model.tensors["w"].numpy(), [[1.5, -0.0], [np.nan, np.inf]])
     assert model.tensors["w"].extent is not None
 
 
 def test_loaders_find_what_framework_the_tensors_are_for(tmp_path: Path) -> None:
-    assert safetensors.read(Location(written(tmp_path / "a", framework="tensorflow"))).metadata["format"] == "tf"
-    assert safetensors.read(Location(written(tmp_path / "b", format="mlx"))).metadata["format"] == "mlx"
+    assert safetensors.read(Location(written(tmp_path / "a", framework="tensorflow"))).strings["format"] == "tf"
+    assert safetensors.read(Location(written(tmp_path / "b", format="mlx"))).strings["format"] == "mlx"
 
 
 def test_it_is_told_by_its_content(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def vectors(**sizes: int) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("strings", [{}, {"format": "np"}, {"note": "ä\n", "author": ""}])
 def test_a_copy_has_the_same_bytes(tmp_path: Path, strings: dict[str, str]) -> None:
-    first = copied(Model("safetensors", tensors=vectors(b=2, a=3, empty=0), metadata=strings), tmp_path / "a")
-    assert first.metadata == strings
+    first = copied(Model("safetensors", tensors=vectors(b=2, a=3, empty=0), strings=strings), tmp_path / "a")
+    assert first.strings == strings
     copied(first, tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -97,10 +97,10 @@ def test_every_bit_comes_back_in_one_file_or_many(
 
 
 def test_shards_are_opened_by_any_of_their_names(tmp_path: Path) -> None:
-    source = Model("test", tensors=vectors(b=2, a=3, c=100), metadata={"author": "somebody"})
+    source = Model("test", tensors=vectors(b=2, a=3, c=100), strings={"author": "somebody"})
     target = tmp_path / "model.safetensors"
     model = copied(source, target, shard_size=20)
-    assert model.metadata == {"author": "somebody", "format": "pt"}
+    assert model.strings == {"author": "somebody", "format": "pt"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(f"model-0000{number}-of-00002.safetensors" for number in (1, 2)),
         "model.safetensors.index.json",
@@ -143,7 +143,7 @@ def test_shards_are_refused_as_a_whole(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match="labels"):
             copied(Model("test", tensors=given), tmp_path / "a.safetensors", shard_size=shard_size)
     with pytest.raises(UnsupportedError, match="no Unicode"):
-        copied(Model("test", metadata={"k": "\udc80"}), tmp_path / "a.safetensors")
+        copied(Model("test", strings={"k": "\udc80"}), tmp_path / "a.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,7 +186,7 @@ def pairs(monkeypatch: pytest.MonkeyPatch) -> Pairs:
 def test_structure_and_training_come_back(tmp_path: Path, pairs: Pairs, shard_size: int | None) -> None:
     given = Model("test", tensors=vectors(**{"w": 2, "w.m": 2}), structure=pairs)
     back = copied(given, tmp_path / "a.safetensors", shard_size=shard_size)
-    assert back.metadata == {"format": "pt"}
+    assert back.strings == {"format": "pt"}
     assert isinstance(back.structure, Pairs) and back.structure.pairs == pairs.pairs
     assert back.training is not None
     assert (back.training.step, list(back.weights)) == (3, ["w"])
@@ -199,7 +199,7 @@ def test_a_structure_that_is_not_understood_is_said_to_be_lost(tmp_path: Path, p
     assert model.structure is None
     assert [type(notice) for notice in model.notices] == [StructureLost]
     assert set(model.tensors) == {"n", "w"}
-    assert structure.METADATA_KEY not in model.metadata
+    assert structure.METADATA_KEY not in model.strings
 
 
 def test_training_is_told_by_the_names_of_tensorflow(tmp_path: Path) -> None:

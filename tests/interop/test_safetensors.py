@@ -41,7 +41,7 @@ def test_every_type_is_read_and_written(tmp_path: Path, dtype: dtypes.DType) -> 
         )
     save_file(state, tmp_path / "a.safetensors", {"format": "pt", "author": "somebody"})
     model = safetensors.read(Location(tmp_path / "a.safetensors"))
-    assert model.metadata == {"format": "pt", "author": "somebody"}
+    assert model.strings == {"format": "pt", "author": "somebody"}
     for name, tensor in state.items():
         found = model.tensors[name]
         assert (found.dtype, found.shape) == (dtype, tuple(tensor.shape))
@@ -125,7 +125,7 @@ def test_shards_of_the_library_are_one_model(tmp_path: Path) -> None:
     for path in (tmp_path, *tmp_path.glob("model*")):
         assert safetensors.sniff(Location(path))
         model = safetensors.read(Location(path))
-        assert (model.format, model.metadata) == ("safetensors", {"format": "pt"})
+        assert (model.format, model.strings) == ("safetensors", {"format": "pt"})
         assert {name: tensor.numpy().tobytes() for name, tensor in model.tensors.items()} == {
             name: bits(tensor) for name, tensor in state.items()
         }

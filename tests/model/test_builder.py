@@ -131,7 +131,7 @@ def test_small_forms():
 
 
 def test_a_graph_is_rebuilt():
-    build = Builder(name="net", metadata={"a": "b"})
+    build = Builder(name="net", opsets={"a": 2})
     x = build.input("x", FLOAT32, (N, 3))
     with build.at("sum"):
         y = build.op("Add", x, build.weight(stored([1, 2, 3], "bias")))
@@ -145,7 +145,7 @@ def test_a_graph_is_rebuilt():
         values.update(zip(node.outputs, results, strict=True))
     again.output("y", values[graph.outputs["y"]])
     copy = again.graph()
-    assert (copy.name, copy.metadata) == ("net", {"a": "b"})
+    assert (copy.name, copy.opsets) == ("net", {"a": 2})
     assert [(node.op, node.name, node.output.name) for node in copy.nodes] == [
         (node.op, node.name, node.output.name) for node in graph.nodes
     ]

@@ -114,4 +114,4 @@ def test_words_for_people():
 
 def test_graphs_share_nothing_by_default():
     one, other = Builder().graph(), Builder().graph()
-    assert one.metadata is not other.metadata and one.opset == other.opset
+    assert one.opsets is not other.opsets and one.opset == other.opset

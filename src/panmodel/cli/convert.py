@@ -83,7 +83,7 @@ def print_receipt(report: Report) -> None:
     if report.training:
         rows.append(("training state", report.training))
     if report.renamed:
-        rows.append(("renamed", f"{len(report.renamed)} tensors"))
+        rows.append(("renamed", f"{len(report.renamed)} tensor" + "s" * (len(report.renamed) != 1)))
     rows += [("input", printable(name)) for name in report.inputs]
     rows += [("output", printable(name)) for name in report.outputs]
     if report.permutes is not None:

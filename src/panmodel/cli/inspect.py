@@ -46,6 +46,9 @@ def _print_head(found: Inspection) -> None:
     if found.training:
         rows.append(("training", _training(found.training)))
     print_table(rows, indent="")
+    if found.strings:
+        click.echo("metadata")
+        print_table([(printable(key), _brief(text)) for key, text in found.strings.items()])
 
 
 def _training(training: Any) -> str:

@@ -150,4 +150,10 @@ def for_target(path: Path) -> Format:
             raise UnsupportedError(f"{record.name} is read, not written", where=str(path), hint=hint)
     known = sorted(ext for record in registry().values() if record.write for ext in record.extensions)
     hint = f"give it one of {', '.join(known)}, or say the format with --to"
-    raise UsageError(f"no format is written under a name ending in {path.suffix!r}", where=str(path), hint=hint)
+    if path.is_dir():
+        message = "is a folder, and not the name of a file"
+    elif path.suffix:
+        message = f"no format is written under a name ending in {path.suffix!r}"
+    else:
+        message = "the name has no ending that tells a format"
+    raise UsageError(message, where=str(path), hint=hint)

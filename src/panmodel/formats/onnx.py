@@ -29,6 +29,9 @@ LARGEST_FILE = 2**31 - 1 - (1 << 20)
 #: Weights of this size and more go to the external file, each on a page of its own so that it can be mapped.
 PAGE = 4096
 
+#: What the description goes by among the strings.
+_DESCRIPTION = "doc_string"
+
 #: Fields of the outermost message: number → wire type.
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _GRAPH, _IR_VERSION, _OPSET_IMPORT = 7, 1, 8
@@ -75,6 +78,7 @@ def read(location: Location) -> Model:
         graph,
         decoder.tensors,
         metadata=_metadata(proto),
+        strings=_strings(proto),
         notices=_notices(proto, decoder),
         source=str(location),
     )
@@ -109,9 +113,14 @@ def write(model: Model, sink: Sink, *, largest: int = LARGEST_FILE) -> None:
 def _sign(proto: ModelProto, model: Model) -> None:
     """Producer, and what the model says about itself."""
     from panmodel.model.onnx.encoding import NEWEST_IR_VERSION
+    from panmodel.wire.onnx_messages import StringStringEntryProto
 
     proto.producer_name = "panmodel"
     proto.producer_version = VERSION
+    strings = dict(model.strings)
+    if description := strings.pop(_DESCRIPTION, ""):
+        proto.doc_string = description
+    proto.metadata_props = [StringStringEntryProto(key=key, value=value) for key, value in strings.items()]
     if model.format != "onnx":
         return
     said = model.metadata
@@ -146,10 +155,15 @@ def _metadata(model: ModelProto) -> dict[str, Any]:
         "domain": model.domain,
         "model_version": model.model_version,
         "opset_import": {opset.domain: opset.version for opset in model.opset_import},
-        "metadata_props": {entry.key: entry.value for entry in model.metadata_props},
         "functions": [f"{function.domain}.{function.name}" for function in model.functions],
     }
     return {key: value for key, value in said.items() if value not in ("", {}, [], 0)}
+
+
+def _strings(model: ModelProto) -> dict[str, str]:
+    """What its author says of the model; the description has a field of its own."""
+    described = {_DESCRIPTION: model.doc_string} if model.doc_string else {}
+    return {**described, **{entry.key: entry.value for entry in model.metadata_props}}
 
 
 def _notices(model: ModelProto, decoder: Decoder) -> list[Notice]:
@@ -210,4 +224,5 @@ FORMAT = Format(
     read=read,
     write=write,
     dialect="onnx",
+    keeps_strings=True,
 )

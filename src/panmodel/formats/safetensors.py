@@ -51,15 +51,14 @@ def read(location: Location) -> Model:
 
     main = shards.main_file(location, _KIND) or location
     index = shards.find_index(main, _KIND)
-    metadata: dict[str, str] = {}
+    strings: dict[str, str] = {}
     if index is None:
-        tensors = _read_file(main.open(), metadata)
+        tensors = _read_file(main.open(), strings)
     else:
-        tensors = index.collect(lambda source: _read_file(source, metadata))
-        metadata |= {key: value for key, value in index.metadata.items() if isinstance(value, str)}
-    model = Model(FORMAT.name, tensors=tensors, source=str(location))
-    text = metadata.pop(structure.METADATA_KEY, None)
-    model.metadata = metadata
+        tensors = index.collect(lambda source: _read_file(source, strings))
+        strings |= {key: value for key, value in index.metadata.items() if isinstance(value, str)}
+    text = strings.pop(structure.METADATA_KEY, None)
+    model = Model(FORMAT.name, tensors=tensors, strings=strings, source=str(location))
     if text is not None:
         _restore(model, text)
     if model.structure is None:
@@ -67,10 +66,10 @@ def read(location: Location) -> Model:
     return model
 
 
-def _read_file(source: FileSource, metadata: dict[str, str]) -> Mapping[str, Tensor]:
+def _read_file(source: FileSource, strings: dict[str, str]) -> Mapping[str, Tensor]:
     """The tensors of one file; its strings are added to those of the files before it."""
     header = safetensors.read_header(source)
-    metadata |= header.metadata
+    strings |= header.metadata
     return {entry.name: StoredTensor(entry.name, entry.dtype, entry.shape, entry.extent) for entry in header.entries}
 
 
@@ -84,7 +83,7 @@ def _restore(model: Model, text: str) -> None:
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write the model's tensors and structure, and those of its metadata that are strings.
+    """Write the model's tensors, strings and structure.
 
     Raises:
         UnsupportedError: A tensor of a type that the format does not have.
@@ -105,13 +104,13 @@ def write(model: Model, sink: Sink) -> None:
 
 
 def _strings(model: Model) -> dict[str, str]:
-    """What the file says about itself. From a file of this format nothing is added to it."""
-    metadata = {key: value for key, value in model.metadata.items() if isinstance(value, str)}
+    """What the header says beside the tensors. To what a file of this format says nothing is added."""
+    strings = dict(model.strings)
     if model.format != FORMAT.name:
-        metadata.setdefault("format", _NATIVE.get(metadata.get("framework", ""), "pt"))
+        strings.setdefault("format", _NATIVE.get(model.metadata.get("framework", ""), "pt"))
     if model.structure is not None:
-        metadata[structure.METADATA_KEY] = structure.encode(model.structure)
-    return metadata
+        strings[structure.METADATA_KEY] = structure.encode(model.structure)
+    return strings
 
 
 FORMAT = Format(
@@ -125,5 +124,6 @@ FORMAT = Format(
     write=write,
     shards=shards.index_names,
     structures=structure.FAMILIES,
+    keeps_strings=True,
     keeps_ties=False,
 )

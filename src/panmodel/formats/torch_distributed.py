@@ -65,7 +65,7 @@ def read(location: Location) -> Model:
     if names := shard_files(location):
         parts, strings = read_shards(location, names)
         notices = incomplete(parts)
-        return Model(FORMAT.name, tensors=parts, metadata=dict(strings), notices=notices, source=str(location))
+        return Model(FORMAT.name, tensors=parts, strings=strings, notices=notices, source=str(location))
     source = location.beside(_METADATA_FILE).open()
     metadata = read_metadata(source)
     blobs = _Blobs(location, metadata)

@@ -235,4 +235,5 @@ FORMAT = Format(
     holds=Holds.WEIGHTS | Holds.METADATA,
     sniff=sniff,
     read=read,
+    unread="the program",
 )

@@ -38,7 +38,6 @@ class Builder:
         opset: Version of ONNX's operators.
         name: Name of the graph.
         opsets: Versions of other operator sets that nodes will use, by domain.
-        metadata: Strings that the graph says about itself.
     """
 
     def __init__(
@@ -47,9 +46,8 @@ class Builder:
         opset: int = OPSET,
         name: str = "graph",
         opsets: Mapping[str, int] | None = None,
-        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        self.opset, self.name, self.opsets, self.metadata = opset, name, dict(opsets or {}), dict(metadata or {})
+        self.opset, self.name, self.opsets = opset, name, dict(opsets or {})
         self.inputs: list[Value] = []
         self.outputs: dict[str, Value] = {}
         self.nodes: list[Node] = []
@@ -172,7 +170,7 @@ class Builder:
                 kept.append(node)
                 alive.update(value for value in node.inputs if value is not None)
                 alive.update(value for body in node.subgraphs() for value in body.captures())
-        graph = Graph(self.inputs, self.outputs, kept[::-1], self.opset, self.name, self.opsets, self.metadata)
+        graph = Graph(self.inputs, self.outputs, kept[::-1], self.opset, self.name, self.opsets)
         _name_weights(graph)
         return graph
 
@@ -353,7 +351,7 @@ def _is_alike(new: Value | None, old: Value | None) -> bool:
 
 def rebuild(graph: Graph) -> Builder:
     """A builder with the inputs, versions and name of a graph, to build its successor, with its initializers."""
-    build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets, metadata=graph.metadata)
+    build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets)
     build.reserve(graph)
     for value in graph.inputs:
         build.input(value.name, value.dtype, value.shape)

@@ -40,6 +40,8 @@ class Format:
             one file of this name.
         shards: The same for a target that is split into files of a certain size; None if it cannot be split.
         structures: Families of the structures that `write` keeps.
+        keeps_strings: Whether `write` keeps `Model.strings`.
+        unread: What its files hold that is not read, in words, so that no conversion carries it; empty if nothing.
         keeps_ties: Whether `write` stores a tensor of several names once, so that it comes back as one.
         any_weights: Whether `write` takes whatever tensors there are, from any format, where they come without a graph.
         loses: What `write` does not keep of a model beyond what the fields above say; told whether it writes shards.
@@ -61,6 +63,8 @@ class Format:
     files: Callable[[str], tuple[str, ...]] | None = None
     shards: Callable[[str], tuple[str, ...]] | None = None
     structures: frozenset[str] = frozenset()
+    keeps_strings: bool = False
+    unread: str = ""
     keeps_ties: bool = True
     any_weights: bool = True
     loses: Callable[[Model, bool], list[Notice]] | None = None

@@ -129,7 +129,6 @@ class Graph:
         opset: Version of ONNX's operators.
         name: Name of the graph.
         opsets: Versions of other operator sets in use, by domain.
-        metadata: Strings that the file says about itself.
     """
 
     dialect: ClassVar[str] = "onnx"
@@ -140,7 +139,6 @@ class Graph:
     opset: int = OPSET
     name: str = "graph"
     opsets: Mapping[str, int] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def initializers(self) -> list[Value]:
         """The initializers that are used, in the order of their first use; bodies of nodes included."""

@@ -29,6 +29,8 @@ class Model:
         training: Step, optimizer and slots, if the file has them.
         structure: How the file arranges the tensors beyond their names, if it does.
         metadata: Framework, versions, signatures, producer: whatever the file says about itself.
+        strings: What whoever made the file wrote into it beside the tensors: `__metadata__` of safetensors, the
+            metadata of ONNX.
         notices: What reading or converting could not carry.
         source: The path it was read from, for messages.
     """
@@ -39,6 +41,7 @@ class Model:
     training: TrainingState | None = None
     structure: Structure | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    strings: Mapping[str, str] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
     source: str = ""
 

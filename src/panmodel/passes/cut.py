@@ -28,7 +28,7 @@ def cut(graph: Graph, inputs: Sequence[str] | None, outputs: Sequence[str] | Non
     starts = [_find("input", name, named, where) for name in inputs] if inputs is not None else list(graph.inputs)
     known = named | dict(graph.outputs)
     ends = {name: _find("output", name, known, where) for name in outputs} if outputs is not None else graph.outputs
-    build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets, metadata=graph.metadata)
+    build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets)
     mapped: dict[Value, Value] = {value: build.input(value.name, value.dtype, value.shape) for value in starts}
     for node in graph.nodes:
         if not all(value in mapped for value in node.outputs):

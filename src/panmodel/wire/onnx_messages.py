@@ -165,6 +165,7 @@ class ModelProto(Message):
     producer_version: str = single(3, "string")
     domain: str = single(4, "string")
     model_version: int = single(5, "int64")
+    doc_string: str = single(6, "string")
     graph: GraphProto | None = single(7, lambda: GraphProto)
     opset_import: Sequence[OperatorSetIdProto] = repeated(8, lambda: OperatorSetIdProto)
     metadata_props: Sequence[StringStringEntryProto] = repeated(14, lambda: StringStringEntryProto)

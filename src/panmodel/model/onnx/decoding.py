@@ -66,7 +66,6 @@ class Decoder:
                 raise UnsupportedError(f"{info.name!r} is no tensor", where=self.where)
         graph = self._graph(self._model.graph, ChainMap())
         graph.opsets = {domain: version for domain, version in self._versions.items() if domain not in _OWN}
-        graph.metadata = {entry.key: entry.value for entry in self._model.metadata_props}
         return graph
 
     @property

@@ -22,7 +22,6 @@ from panmodel.wire.onnx_messages import (
     ModelProto,
     NodeProto,
     OperatorSetIdProto,
-    StringStringEntryProto,
     TensorProto,
     TensorShapeProto,
     TensorTypeProto,
@@ -59,9 +58,6 @@ def encode_graph(graph: Graph) -> tuple[ModelProto, list[tuple[TensorProto, Tens
         graph=proto,
         opset_import=[OperatorSetIdProto(domain=domain, version=version) for domain, version in domains.items()],
     )
-    if graph.metadata:
-        entries = graph.metadata.items()
-        model.metadata_props = [StringStringEntryProto(key=key, value=str(value)) for key, value in entries]
     return model, encoder.weights
 
 
