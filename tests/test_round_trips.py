@@ -140,9 +140,9 @@ def elements(dtype: DType) -> np.ndarray:
         return np.array([True, False, True])
     if dtype.bits < 8:
         return unpack(packed_codes(dtype), dtype, (8 << dtype.bits,))
-    if dtype.bits <= 16:
-        return np.arange(1 << dtype.bits, dtype=f"u{dtype.itemsize}").view(dtype.numpy)
     width = dtype.itemsize // (2 if dtype.kind == "c" else 1)
+    if width <= 2:
+        return np.arange(1 << 8 * width, dtype=f"u{width}").view(dtype.numpy)
     return np.array(edges(width * 8), f"u{width}").view(dtype.numpy)
 
 
