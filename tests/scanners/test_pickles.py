@@ -93,6 +93,8 @@ HOSTILE = {
         constants=b"\x80\x02).",
     ),
     "picture too": b"GIF89a\0\0\0(NlI0\nNs0" + SYSTEM + b".;",
+    "function that a generator calls": b"\x80\x02cnumpy.random._pickle\n__generator_ctor\n"
+    b"X\x01\x00\x00\x00actorch.nn.functional\nrelu\n\x86R.",
     "class of the standard library": b"\x80\x02clogging.handlers\nSocketHandler\n)\x81}X\x08\x00\x00\x00_modules}sb.",
 }
 
@@ -117,6 +119,7 @@ BENIGN = {
     "ordered": OrderedDict(a=1),
     "factory": defaultdict(list, a=[1]),
     "array": {"w": np.arange(6.0).reshape(2, 3), "s": np.float32(2)},
+    "random states": [np.random.RandomState(0), np.random.default_rng(0), np.random.Generator(np.random.SFC64(1))],
     "inner pickle of plain values": {"inner": pickle.dumps({"a": np.zeros(2)})},
 }
 

@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+from collections import OrderedDict
 
 import pytest
 
@@ -11,7 +12,7 @@ from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import MemorySource
 from panmodel.limits import Limits
 from panmodel.wire.pickle import Global
-from panmodel.wire.torch_container import container_of, load
+from panmodel.wire.torch_container import begins_unmarked, container_of, load
 
 
 def test_the_container_is_told_by_its_head() -> None:
@@ -26,6 +27,14 @@ def test_the_container_is_told_by_its_head() -> None:
     assert container_of(pickle.dumps(0x1950A86A20F9469CFC6C, 2)) == "legacy"
     assert container_of(pickle.dumps({"a": 1})) == "pickle"
     assert container_of(b"") == "pickle"
+
+
+@pytest.mark.parametrize("protocol", range(2))
+@pytest.mark.parametrize("value", [{"a": 1}, [1, "b" * 600], (["a"],), OrderedDict(a=1), {"a" * 600: 2}])
+def test_early_pickles_are_told_by_running_them(value: object, protocol: int) -> None:
+    data = pickle.dumps(value, protocol)
+    assert all(begins_unmarked(data[:size]) for size in (512, len(data)))
+    assert not begins_unmarked(b"?" + data) and not begins_unmarked(b"(\xff" + data)
 
 
 def test_plain_pickles_are_read_to_their_end() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError
 from panmodel.limits import DEFAULT
 from panmodel.wire.pickle import Global, Object
 from panmodel.wire.torch_names import AllowList
@@ -44,9 +44,10 @@ def test_numpy_scalars_are_numbers(code: str, data: bytes, value: object) -> Non
     assert made("numpy._core.multiarray", "scalar", dtype, data[::-1]) == value
 
 
-def test_numpy_scalars_of_objects_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="type 'O8'"):
-        made("numpy.core.multiarray", "scalar", Object(Global("numpy", "dtype"), ("O8",)), b"")
+def test_numpy_scalars_of_objects_stay_inert() -> None:
+    args = Object(Global("numpy", "dtype"), ("O8",)), b""
+    found = made("numpy.core.multiarray", "scalar", *args)
+    assert isinstance(found, Object) and found.args == args
 
 
 def test_copies_are_in_proportion_to_the_pickle() -> None:

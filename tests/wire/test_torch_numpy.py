@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, LimitError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import MemorySource
 from panmodel.limits import DEFAULT
 from panmodel.model.torch.storage import from_array
@@ -86,10 +86,30 @@ def test_scalars_are_numbers(number: np.generic) -> None:
     assert found.value == {"loss": number.item()}
 
 
-@pytest.mark.parametrize("scalar", [np.datetime64("2024-02-29"), np.str_("text")])
-def test_scalars_of_other_types_are_refused_by_name(scalar: np.generic) -> None:
-    with pytest.raises(UnsupportedError, match=r"a numpy scalar of type '(M8|U4)'"):
-        load(MemorySource(pickle.dumps(scalar)))
+@pytest.mark.parametrize(
+    ("scalar", "text"), [(np.str_("té\0xt"), "té\0xt"), (np.bytes_(b"a\xff"), b"a\xff"), (np.str_(""), "")]
+)
+def test_scalars_of_text_are_text(scalar: np.generic, text: str | bytes) -> None:
+    assert load(MemorySource(pickle.dumps(scalar))).value == text
+
+
+@pytest.mark.parametrize("scalar", [np.datetime64("2024-02-29"), np.longdouble(1), np.zeros(1, [("a", "f4")])[0]])
+def test_scalars_of_other_types_stay_inert(scalar: np.generic) -> None:
+    found = load(MemorySource(pickle.dumps(scalar)))
+    assert isinstance(found.value, Object) and not found.unknown
+
+
+@pytest.mark.parametrize(("code", "data"), [("f4", b"\0" * 3), ("U1", b"\xff" * 4), ("S2", b"abc"), ("S", b"abc")])
+def test_scalars_of_other_bytes_than_theirs_are_refused(code: str, data: bytes) -> None:
+    with pytest.raises(CorruptError):
+        Arrays("a.pkl", 100, DEFAULT).scalar((Object(Global("numpy", "dtype"), (code, False, True)), data))
+
+
+@pytest.mark.parametrize("array", [np.array(["a", "é\0b"], ">U3"), np.array([[b"ab"], [b""]]), np.empty(0, "S1")])
+def test_elements_of_text_are_said(array: np.ndarray) -> None:
+    found = load(MemorySource(pickle.dumps(array))).value
+    assert isinstance(found, ArrayRecord)
+    assert (found.items, found.has_items) == (array.ravel().tolist(), True)
 
 
 @pytest.mark.parametrize("args", [(), (b"\0" * 4, FLOATS, (1,), "A"), (b"\0" * 4, FLOATS, (1,), None)])

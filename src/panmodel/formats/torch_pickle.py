@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _HEAD = 512
 _PROTOCOLS = range(2, 6)
 _STOP = b"."
+#: What pickles of protocols 0 and 1 begin with, which have no mark: a container, or what makes an object.
+_EARLY = (b"(", b"]", b"}", b"c")
 #: A plain pickle of this name, with these bytes at its beginning, describes the files of a distributed checkpoint.
 _DISTRIBUTED = (".metadata", b"torch.distributed.checkpoint")
 
@@ -46,8 +48,14 @@ def _sniff_file(location: Location) -> bool:
     head = location.head(_HEAD)
     if is_zip(head):
         return _sniff_zip(location)
+    if is_tar(head):
+        return True
     if head[:1] != b"\x80":
-        return is_tar(head)
+        if head[:1] not in _EARLY:
+            return False
+        from panmodel.wire.torch_container import begins_unmarked
+
+        return begins_unmarked(head) and _ends_as_pickle(location)
     from panmodel.wire.torch_container import container_of
 
     if container_of(head) == "legacy":
@@ -56,6 +64,10 @@ def _sniff_file(location: Location) -> bool:
         return False
     if location.path.name == _DISTRIBUTED[0] and _DISTRIBUTED[1] in head:
         return False
+    return _ends_as_pickle(location)
+
+
+def _ends_as_pickle(location: Location) -> bool:
     source = location.open()
     return source.read(source.size - 1, 1) == _STOP
 

@@ -63,7 +63,15 @@ _PROBE = 1 << 16  # bytes that tell whether what is marked as a pickle goes on a
 _BEGIN = re.compile(rb"\x80[\x00-\x05]")
 #: By which protocols 0 and 1 make any object.
 _RECONSTRUCTORS = frozenset({Global("copyreg", "_reconstructor"), Global("copy_reg", "_reconstructor")})
-_REBUILD_ANY = Global("torch._tensor", "_rebuild_from_type_v2")
+#: Functions that are allowed, and call what they are given.
+_CALLERS = frozenset(
+    {
+        Global("torch._tensor", "_rebuild_from_type_v2"),
+        Global("numpy.random._pickle", "__generator_ctor"),
+        Global("numpy.random._pickle", "__randomstate_ctor"),
+        Global("numpy.random._pickle", "__bit_generator_ctor"),
+    }
+)
 
 
 def _loaded(source: Source, nbytes: int) -> bytes:
@@ -203,7 +211,7 @@ def _only_makes_layers(name: Global, shapes: Mapping[Global, list[Object]], stre
     if is_layer(name):
         return _is_plain(name, shapes, stream)
     if is_tensor_function(name):  # which an attribute may hold, and nothing may call
-        return name not in shapes and name not in stream.called and _REBUILD_ANY not in stream.names
+        return name not in shapes and name not in stream.called and _CALLERS.isdisjoint(stream.names)
     made = shapes.get(name, [])
     base = {Global("builtins", "object"), Global("__builtin__", "object")}
     plain = all(len(each.args) == 3 and each.args[1] in base and each.args[2] is None for each in made)

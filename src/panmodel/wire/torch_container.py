@@ -13,16 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from panmodel.errors import PanmodelError, TruncatedError
 from panmodel.io.source import Source
 from panmodel.limits import DEFAULT, Limits
-from panmodel.wire.pickle import Constructor, Global
+from panmodel.wire.pickle import Constructor, Global, Machine
 from panmodel.wire.torch_legacy import is_legacy, load_legacy
 from panmodel.wire.torch_tar import is_tar, load_tar
 from panmodel.wire.torch_unpickling import Loaded, Unpickling
 from panmodel.wire.torch_zip import load_zip
 from panmodel.wire.zip import is_zip
 
-__all__ = ["Loaded", "container_of", "load"]
+__all__ = ["Loaded", "begins_unmarked", "container_of", "load"]
 
 _HEAD = 512  # bytes by which a container is told
 
@@ -57,6 +58,23 @@ def container_of(head: bytes) -> str:
     if is_legacy(head):
         return "legacy"
     return "tar" if is_tar(head) else "pickle"
+
+
+def begins_unmarked(head: bytes) -> bool:
+    """Whether bytes begin a pickle of protocol 0 or 1, such as Python 2 wrote: they run as one, up to their end.
+
+    Args:
+        head: So many of them that the first container or name is among them (512).
+    """
+    machine = Machine(head, where="")
+    try:
+        machine.run()
+    except TruncatedError:
+        pass
+    except PanmodelError:
+        return False
+    names = [part for name in machine.globals for part in f"{name.module}.{name.name}".split(".")]
+    return all(map(str.isidentifier, names)) and bool(names or machine.memo)
 
 
 def _load_pickle(unpickling: Unpickling) -> Loaded:

@@ -43,6 +43,7 @@ _DATA_CLASSES = (
     ("uuid", "UUID"),
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
+    ("numpy.random", "__RandomState_ctor"),  # of numpy 1.16 and before
     ("numpy.random._pickle", "__randomstate_ctor"),
     ("numpy.random._pickle", "__generator_ctor"),
     ("numpy.random._pickle", "__bit_generator_ctor"),

@@ -11,13 +11,14 @@ import struct
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import LimitError
-from panmodel.wire.pickle import Global, Object, describe
+from panmodel.wire.pickle import Global, Object, describe, stored_bytes
 from panmodel.wire.torch_records import ArrayRecord
 from panmodel.wire.torch_values import Making, are_counts
 
 DTYPE, NDARRAY = Global("numpy", "dtype"), Global("numpy", "ndarray")
+SCALAR = Global("numpy.core.multiarray", "scalar")
 _SCALARS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
-_SCALARS |= {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+_SCALARS |= {"c8": "ff", "c16": "dd", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
 _KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
 
 
@@ -34,16 +35,33 @@ class Arrays(Making):
 
     def scalar(self, args: tuple[object, ...]) -> object:
         """numpy.core.multiarray.scalar(dtype, bytes): the metrics in many a training checkpoint."""
-        kind, data = args if len(args) == 2 else (None, None)
+        kind, stored = args if len(args) == 2 else (None, None)
         code, order = self._described(kind, "scalar")
-        layout = _SCALARS.get(code)
-        data = data.encode("latin-1", "replace") if isinstance(data, str) else data  # of Python 2
-        if layout is None and code in ("c8", "c16"):
-            layout = {"c8": "ff", "c16": "dd"}[code]
-        if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize("<" + layout):
-            raise self.unsupported(f"a numpy scalar of type {describe(code)} is not read")
+        layout, data = _SCALARS.get(code), stored_bytes(stored)
+        if data is not None and code[:1] in ("S", "U"):
+            return self._strings(code, order, data, 1)[0]
+        if layout is None or data is None:  # a date, a record, an object
+            return Object(SCALAR, args)
+        if len(data) != struct.calcsize("<" + layout):
+            raise self.corrupt(f"a numpy scalar of type {code} has {len(data)} bytes")
         numbers = struct.unpack(order + layout, data)
         return complex(*numbers) if len(numbers) == 2 else numbers[0]
+
+    def _strings(self, code: str, order: str, data: bytes, count: int) -> list[object]:
+        """The elements of type "S3" (bytes) or "U3" (text), each padded with zeros to its width."""
+        size = int(code[1:]) if code[1:].isascii() and code[1:].isdecimal() and len(code) < 12 else -1
+        width = size * (4 if code[0] == "U" else 1)
+        if width * count != len(data):
+            raise self.corrupt(f"{count} strings of numpy's type {code[:20]} have {len(data)} bytes")
+        self.copying(count)
+        pieces = [data[at * width : (at + 1) * width] for at in range(count)]
+        if code[0] == "S":
+            return [piece.rstrip(b"\0") for piece in pieces]
+        encoding = "utf-32-be" if order == ">" else "utf-32-le"
+        try:
+            return [piece.decode(encoding).rstrip("\0") for piece in pieces]
+        except UnicodeDecodeError:
+            raise self.corrupt(f"strings of numpy's type {code[:20]} are no text") from None
 
     def reconstructed(self, args: tuple[object, ...]) -> object:
         """numpy.core.multiarray._reconstruct(ndarray, (0,), b"b"), which gets its content as its state."""
@@ -73,12 +91,9 @@ class Arrays(Making):
             raise self.corrupt("a numpy array has no proper shape and order")
         if len(shape) > self.limits.rank:
             raise LimitError(f"a numpy array with {len(shape)} dimensions", where=self.where)
-        if isinstance(data, str):  # of Python 2
+        if isinstance(data, str):
             self.copying(len(data))
-            try:
-                data = data.encode("latin-1")
-            except UnicodeEncodeError:
-                raise self.corrupt("the bytes of a numpy array are text that is not latin1") from None
+            data = stored_bytes(data)
         count = math.prod(shape)
         if isinstance(data, list):
             if len(data) != count:
@@ -89,6 +104,8 @@ class Arrays(Making):
             if array.dtype is not None and array.dtype.nbytes(count) != len(data):
                 raise self.corrupt(f"a numpy array of {code} and shape {shape} has {len(data)} bytes")
             array.data = data
+            if code[:1] in ("S", "U") and not (fortran and len(shape) > 1):
+                array.items = self._strings(code, order, data, count)
         else:
             raise self.corrupt(f"a numpy array has {describe(data)} as its bytes")
         array.code, array.shape, array.fortran, array.big_endian = code, shape, bool(fortran), order == ">"

@@ -7,6 +7,7 @@ Source: torch/_utils.py (the rebuild functions), torch/storage.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -218,7 +219,7 @@ class ArrayRecord:
         fortran: The first axis is the fastest.
         big_endian: Elements are big-endian.
         data: The bytes.
-        items: The elements of an array of objects, row-major.
+        items: The elements of an array of objects or strings, row-major.
     """
 
     code: str = ""
@@ -228,6 +229,11 @@ class ArrayRecord:
     big_endian: bool = False
     data: bytes = b""
     items: list[object] = field(default_factory=list)
+
+    @property
+    def has_items(self) -> bool:
+        """Whether `items` are its elements: those of numbers, dates and records stand in `data` alone."""
+        return self.code[:1] in ("O", "S", "U") and len(self.items) == math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

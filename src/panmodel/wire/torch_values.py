@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.limits import Limits
-from panmodel.wire.pickle import Constructor, Dictionary, Global, Object, describe
+from panmodel.wire.pickle import Constructor, Dictionary, Global, Object, describe, stored_bytes
 from panmodel.wire.torch_records import PlainValue
 
 _OBJECT = {Global(module, "object") for module in ("builtins", "__builtin__")}
@@ -67,7 +67,7 @@ class Values(Making):
             raise self.corrupt(f"a dictionary is made of {describe(pairs)}")
         self.copying(len(pairs))
         for pair in pairs:
-            if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], (str, int)):
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not _is_key(pair[0]):
                 raise self.corrupt("a dictionary is made of other things than pairs")
             made[pair[0]] = pair[1]
         return made
@@ -168,9 +168,9 @@ class Values(Making):
 
         def make(args: tuple[object, ...]) -> PlainValue:
             stored = args[0] if len(args) in (1, 2) else None
-            packed = stored.encode("latin-1", "replace") if isinstance(stored, str) else stored
+            packed = stored_bytes(stored)
             zone = args[1] if len(args) == 2 else None
-            if not isinstance(packed, bytes) or not isinstance(zone, (PlainValue, Object, type(None))):
+            if packed is None or not isinstance(zone, (PlainValue, Object, type(None))):
                 raise self.corrupt(f"a {kind} is made of other things than its bytes and a time zone")
             text = _moment(kind, packed)
             if text is None:
@@ -186,6 +186,12 @@ class Values(Making):
         return PlainValue(
             "datetime.timezone", args[1][:200] if len(args) == 2 and isinstance(args[1], str) else f"UTC+{args[0]}"
         )
+
+
+def _is_key(value: object) -> bool:
+    """Whether a dictionary takes it for a key: a plain value, or a tuple of some."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(part is None or isinstance(part, (str, bytes, int, float, Global)) for part in parts)
 
 
 def _moment(kind: str, packed: bytes) -> str | None:

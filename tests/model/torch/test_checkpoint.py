@@ -43,6 +43,22 @@ def test_names_are_paths() -> None:
     assert list(contents({"": record(1)}, "a.pt").tensors) == [""]
 
 
+def test_keys_of_bytes_are_their_text() -> None:
+    found = contents({b"w": record(1), "é".encode(): record(1), b"\xff": record(1), "b": bytearray(b"\xff")}, "a.pt")
+    assert list(found.tensors) == ["w", "é", "ÿ"] and dict(scalars(found.root)) == {"b": b"\xff"}
+    assert found.changed == {"keys of dictionaries as text": ["", "", ""]}
+
+
+def test_arrays_of_arrays_without_end_are_refused() -> None:
+    made: list[object] = [1]
+    for _ in range(60):
+        made = [ArrayRecord("O", None, (2,), items=made * 2 if len(made) == 1 else made)] * 2
+    before = time.monotonic()
+    with pytest.raises(LimitError):
+        contents(made, "a.pkl")
+    assert time.monotonic() - before < 5
+
+
 def test_the_state_dict_of_a_checkpoint_goes_without_its_key() -> None:
     found = contents({"model": {"fc.w": record(1)}, "optimizer": {"m": [record(2)]}, "epoch": 3}, "a.pt")
     assert (found.key, list(found.tensors)) == ("model", ["fc.w", "optimizer.m.0"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panmodel.errors import CorruptError, LimitError, TruncatedError, UnsafeError
-from panmodel.wire.pickle import Global, Machine, Object
+from panmodel.wire.pickle import Global, Machine, Object, stored_bytes
 from panmodel.wire.pickle.opcodes import HIGHEST_PROTOCOL, STOP, TABLE
 
 
@@ -140,6 +140,14 @@ def test_calls_become_records(data, called, kwargs):
     found = run(data)
     assert isinstance(found, Object)
     assert (found.cls, found.args, found.kwargs, found.called) == (Global("m", "C"), (1,), kwargs, called)
+
+
+@pytest.mark.parametrize("code", [b"U\x02%b", b"T\x02\0\0\0%b", b"S'%b'\n"])
+def test_byte_strings_are_text_or_bytes(code):
+    assert run(code % b"ab" + b".") == "ab" and type(run(code % b"ab" + b".")) is str
+    text = run(code % "é".encode() + b".")
+    assert (text, stored_bytes(text)) == ("é", "é".encode())
+    assert run(code % b"\xe9\xe8" + b".") == b"\xe9\xe8"
 
 
 def test_byte_strings_have_the_encoding_that_the_caller_says():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panmodel.wire.pickle.records import Dictionary, Global, Object, describe
+from panmodel.wire.pickle.records import ByteString, Dictionary, Global, Object, describe, stored_bytes
 
 
 def test_names_are_equal_by_their_text_and_can_be_looked_up():
@@ -51,6 +51,21 @@ def test_dictionaries_are_dicts_with_attributes():
 )
 def test_values_in_a_few_words(value, text):
     assert describe(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        (b"\xff", b"\xff"),
+        (bytearray(b"a"), b"a"),
+        ("é", b"\xe9"),
+        (ByteString("é"), b"\xc3\xa9"),
+        ("中", None),
+        (1, None),
+    ],
+)
+def test_bytes_that_text_stands_for(value, data):
+    assert stored_bytes(value) == data
 
 
 def test_what_contains_itself_is_described():

@@ -26,6 +26,7 @@ from panmodel.wire.torch_records import (
 #: Containers may hold each other so that there are far more ways to a thing than things.
 _REPEATS, _FEW = 8, 100_000
 _FEW_PARTS = 8  # of a tuple that is a key
+_LONGEST_KEY = 1000  # bytes of a key that are its name
 
 Record: TypeAlias = TensorRecord | ArrayRecord
 
@@ -102,6 +103,7 @@ class _Walk:
         self.where, self.limits, self.found = where, limits, Contents()
         self._nodes = self._characters = self._unique = 0
         self._seen: set[int] = set()
+        self._lists: dict[int, object] = {}  # what arrays of objects are taken for, by their identity
 
     def node(self, value: object, path: tuple[str, ...]) -> Node:
         """The skeleton of a value, whose tensors are put under their names."""
@@ -162,6 +164,12 @@ class _Walk:
         if isinstance(value, ArrayRecord) and value.dtype is not None:
             self._changed("numpy arrays as tensors", path)
             return self._leaf(value, path)
+        if isinstance(value, ArrayRecord) and value.has_items:
+            self._changed("numpy arrays of objects or strings as lists", path)
+            lists = self._lists.setdefault(id(value), _nested_lists(value.items, value.shape))
+            return self.node(lists, path)
+        if isinstance(value, bytearray):
+            return bytes(value)
         if isinstance(value, SubclassRecord):
             self._changed("tensors of other classes as plain ones", path)
             parts = {"": value.inner, "state": value.state, "args": value.args}
@@ -233,8 +241,21 @@ class _Walk:
         return Branch("OrderedDict", tuple(items))
 
 
+def _nested_lists(items: list[object], shape: tuple[int, ...]) -> object:
+    """The elements of an array, row-major, as lists within each other; the only one of an array without dimensions."""
+    for extent in reversed(shape[1:]):
+        items = [items[at : at + extent] for at in range(0, len(items), max(extent, 1))]
+    return items if shape else items[0]
+
+
 def _text(key: object) -> str:
     """A key that JSON has no form for, as part of a name."""
+    if isinstance(key, bytes):  # names that were byte strings of Python 2
+        text = key[:_LONGEST_KEY]
+        try:
+            return text.decode("utf-8")
+        except UnicodeDecodeError:
+            return text.decode("latin-1")
     if isinstance(key, tuple) and len(key) <= _FEW_PARTS and all(map(is_scalar, key)):
         return ", ".join(map(describe, key))
     return describe(key)

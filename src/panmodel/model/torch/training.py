@@ -17,7 +17,7 @@ from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, leaves
 from panmodel.model.training import TrainingState
 
 #: Keys under which checkpoints keep the model's state dict, and copies of it that are averaged over time.
-_STATE_DICTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights")
+_STATE_DICTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights", "blobs")
 _AVERAGED = re.compile(r".*(^|_)ema(_|$).*|.*shadow.*|swa_.*")
 _EPOCHS = ("epoch", "start_epoch", "current_epoch")
 _STEPS = ("global_step", "step", "iteration", "iter", "num_updates")

@@ -1,7 +1,18 @@
 """Pickles as data: a machine that runs their opcodes and executes nothing, and a writer of plain values."""
 
 from panmodel.wire.pickle.machine import Machine
-from panmodel.wire.pickle.records import Constructor, Dictionary, Global, Object, describe
+from panmodel.wire.pickle.records import ByteString, Constructor, Dictionary, Global, Object, describe, stored_bytes
 from panmodel.wire.pickle.writer import PersistentId, dump
 
-__all__ = ["Constructor", "Dictionary", "Global", "Machine", "Object", "PersistentId", "describe", "dump"]
+__all__ = [
+    "ByteString",
+    "Constructor",
+    "Dictionary",
+    "Global",
+    "Machine",
+    "Object",
+    "PersistentId",
+    "describe",
+    "dump",
+    "stored_bytes",
+]

@@ -46,7 +46,7 @@ class Machine:
         known: What to make of a call of these names; None marks a name that may be mentioned and not called.
         persistent: Makes a value of a persistent id; without it such ids are refused.
         building: Gives a value that `known` or `persistent` made its state (BUILD); without it that is refused.
-        string_encoding: How Python 2's byte strings are decoded.
+        string_encoding: How Python 2's byte strings are decoded; those that are no such text stay bytes.
         limits: Caps on opcodes and objects.
 
     Attributes:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from panmodel.errors import LimitError, UnsafeError
+from panmodel.wire.pickle.records import ByteString
 
 if TYPE_CHECKING:
     from panmodel.wire.pickle.machine import Machine
@@ -122,8 +123,14 @@ def _text(machine: Machine, size: int) -> None:
     machine.push(_decoded(machine, machine.take(size), "utf-8", "surrogatepass"))
 
 
-def _byte_string(machine: Machine, size: int) -> None:
-    machine.push(_decoded(machine, machine.take(size), machine.string_encoding))
+def _push_byte_string(machine: Machine, data: bytes) -> None:
+    """What Python 2 called a string: text, if it is some, else bytes, such as those of numpy's arrays."""
+    try:
+        text = data.decode(machine.string_encoding)
+    except UnicodeDecodeError:
+        machine.push(data)
+    else:
+        machine.push(text if data.isascii() or machine.string_encoding != "utf-8" else ByteString(text))
 
 
 @_opcode("S")
@@ -135,11 +142,11 @@ def _string(machine: Machine) -> None:
         content, _ = codecs.escape_decode(text[1:-1])
     except ValueError:
         raise machine.corrupt(f"a string with a broken escape, {text[:80]!r}") from None
-    machine.push(_decoded(machine, content, machine.string_encoding))
+    _push_byte_string(machine, content)
 
 
-_opcode("T")(lambda machine: _byte_string(machine, _signed(machine, 4)))
-_opcode("U")(lambda machine: _byte_string(machine, machine.byte()))
+_opcode("T")(lambda machine: _push_byte_string(machine, machine.take(_signed(machine, 4))))
+_opcode("U")(lambda machine: _push_byte_string(machine, machine.take(machine.byte())))
 _opcode("B")(lambda machine: machine.push(machine.take(_unsigned(machine, 4))))
 _opcode("C")(lambda machine: machine.push(machine.take(machine.byte())))
 _opcode("\x8e")(lambda machine: machine.push(machine.take(_unsigned(machine, 8))))
@@ -262,7 +269,7 @@ def _global(machine: Machine) -> None:
 @_opcode("\x93")
 def _stack_global(machine: Machine) -> None:
     name, module = machine.pop(), machine.pop()
-    if type(name) is not str or type(module) is not str:
+    if not isinstance(name, str) or not isinstance(module, str):
         raise machine.corrupt("the name of a global is no string")
     machine.push(machine.named(module, name))
 

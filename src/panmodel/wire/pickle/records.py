@@ -61,6 +61,30 @@ class Dictionary(dict[object, object]):
         self.attributes: dict[object, object] = {}
 
 
+class ByteString(str):
+    """A byte string of Python 2 that is text, and not only ASCII: its bytes are its UTF-8."""
+
+    __slots__ = ()
+
+
+def stored_bytes(value: object) -> bytes | None:
+    """The bytes that a value stands for where bytes are expected.
+
+    Args:
+        value: Bytes; a byte string of Python 2; or text whose characters are the bytes, which is what Python 3 makes
+            of such a string (`encoding="latin1"`) and writes again.
+
+    Returns:
+        The bytes; None of anything else.
+    """
+    if isinstance(value, str):
+        try:
+            return value.encode("utf-8" if isinstance(value, ByteString) else "latin-1")
+        except UnicodeEncodeError:
+            return None
+    return bytes(value) if isinstance(value, (bytes, bytearray)) else None
+
+
 def describe(value: object) -> str:
     """A value in a few words for a message: never long, never recursive, whatever a file put into it."""
     if isinstance(value, Global):
