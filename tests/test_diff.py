@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import panmodel as pm
 from panmodel.diff import diff
-from panmodel.errors import CorruptError, MissingFileError, UnknownNameError
+from panmodel.errors import CorruptError, MissingFileError, UnknownNameError, UsageError
 from panmodel.model.comparison import TensorForm
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
@@ -35,6 +37,14 @@ def test_every_kind_of_difference(tmp_path: Path) -> None:
 def test_tolerances_decide() -> None:
     assert not diff(model(w=[1.0]), model(w=[1.001])).same
     assert diff(model(w=[1.0]), model(w=[1.001]), rtol=0.01).same
+
+
+@pytest.mark.parametrize("tolerances", [{"rtol": -1.0}, {"atol": math.nan}])
+def test_tolerances_are_numbers_from_0_on(tolerances: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="a tolerance is 0 or more"):
+        diff(Model("a"), Model("b"), **tolerances)
+    with pytest.raises(UsageError, match="a tolerance is 0 or more"):
+        pm.verify("a", "b", **tolerances)
 
 
 def test_patterns_choose_names() -> None:

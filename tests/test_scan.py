@@ -48,6 +48,19 @@ def test_nothing_is_not_clean(folder, tmp_path):
     assert scan(folder / "deep" / "er").exit_code == 2
 
 
+def test_an_empty_path_is_no_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "notes.txt").write_text("text")
+    assert (scan("").verdict, rules_of(scan(""))) == (UNDECIDED, {"PM-MISSING"})
+
+
+def test_a_path_that_cannot_be_looked_at_hides_no_other(folder):
+    (folder / "a").write_bytes(PICKLE)
+    found = scan(folder / "a", folder / ("x" * 5000))
+    assert [file.verdict for file in found.files] == [DANGEROUS, UNDECIDED]
+    assert "PM-UNREADABLE" in rules_of(found)
+
+
 def test_links_out_are_said_and_not_followed(folder, tmp_path):
     (tmp_path / "outside").write_bytes(PICKLE)
     (folder / "inside").write_text("text")

@@ -14,7 +14,7 @@ from panmodel.model.comparison import Change, Comparison
 from panmodel.model.model import Model
 from panmodel.model.renaming import find_renamings
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensor_difference import difference, form
+from panmodel.model.tensor_difference import difference, form, require_tolerances
 from panmodel.model.training import TrainingState
 
 Tensors = Mapping[str, Tensor]
@@ -49,7 +49,9 @@ def diff(
     Raises:
         ReadError: A file cannot be read, or is damaged.
         UnknownNameError: A pattern meets no name.
+        UsageError: A tolerance is negative, or no number.
     """
+    require_tolerances(rtol, atol)
     first, second = (given if isinstance(given, Model) else read(given) for given in (a, b))
     _require_met((*include, *exclude), first, second)
     before, after = (_chosen(model.tensors, include, exclude) for model in (first, second))

@@ -62,7 +62,7 @@ def scan(path: str | os.PathLike[str], *more: str | os.PathLike[str], progress: 
     claimed: set[str] = set()
     files: dict[str, tuple[Path, ScannedFile | None]] = {}
     for each in (path, *more):
-        for file, problem in _files(Path(each)):
+        for file, problem in _files(each):
             files.setdefault(str(file), (file, problem))
     count = _counter([file for file, _ in files.values()], progress)
     for name, (file, problem) in files.items():
@@ -96,11 +96,19 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _files(path: Path) -> Iterator[tuple[Path, ScannedFile | None]]:
+def _files(given: str | os.PathLike[str]) -> Iterator[tuple[Path, ScannedFile | None]]:
     """Every file that a path means; with a problem instead of a look for what cannot be opened."""
-    if path.is_dir():
+    path = Path(given)
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        yield path, _problem(path, UNREADABLE, error.strerror or str(error))
+        return
+    if not os.fspath(given):  # which would mean the current folder, and hardly does
+        yield path, _problem(path, MISSING, "the path is empty")
+    elif is_folder:
         yield from _folder(path, path.resolve(), 0)
-    elif path.exists():
+    elif is_there:
         yield path, None
     else:
         beside = _of_prefix(path)

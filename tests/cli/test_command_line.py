@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from tests.cli.calling import CHECKPOINT, call
 
+import panmodel as pm
+
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
@@ -17,6 +19,9 @@ from tests.cli.calling import CHECKPOINT, call
         (["convert", CHECKPOINT, "digits.xyz"], 2, "--to"),
         (["convert", CHECKPOINT, "digits.onnx", "--outputs", "logit:0"], 2, "logits"),
         (["convert", CHECKPOINT], 2, "TARGET"),
+        (["inspect", ""], 3, "the path is empty"),
+        (["convert", CHECKPOINT, "."], 2, "is a folder"),
+        (["convert", CHECKPOINT, "digits"], 2, "has no ending"),
         (["nonsense"], 2, "nonsense"),
         (["convert", CHECKPOINT, "none/digits.onnx"], 3, "no folder"),
     ],
@@ -40,6 +45,22 @@ def test_errors_in_json(capsys):
 def test_errors_of_the_system_in_json(capsys, tmp_path):
     code, out, _ = call(capsys, "inspect", "--json", tmp_path / ("n" * 300))
     assert code == 3 and json.loads(out)["error"]["exit_code"] == 3
+
+
+@pytest.mark.parametrize("verb", ["inspect", "scan"])
+def test_what_may_not_be_read_is_for_the_verb_to_say(capsys, monkeypatch, verb):
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything
+    assert call(capsys, verb, f"{CHECKPOINT}.index")[0] == 0
+
+
+def test_a_folder_of_several_models_asks_for_one(capsys, tmp_path):
+    for name in ("a.npz", "b.npz"):
+        np.savez(tmp_path / name, x=np.ones(2))
+    assert "name one file" in call(capsys, "inspect", tmp_path)[2]
+    pm.convert(tmp_path / "a.npz", tmp_path / "a.safetensors")
+    pm.convert(tmp_path / "a.npz", tmp_path / "a.ckpt")
+    _, _, err = call(capsys, "inspect", tmp_path)
+    assert "could be any of" in err and "name one file" in err
 
 
 def test_the_module_is_the_command():

@@ -62,6 +62,11 @@ def test_sarif(paths, capsys):
     assert {result["ruleId"] for result in log["runs"][0]["results"]} == {"PM-PICKLE-GLOBAL", "PM-UNKNOWN-CONTENT"}
 
 
+def test_one_form_of_the_answer_at_a_time(paths, capsys):
+    assert run(["scan", paths["all"], "--json", "--sarif"]) == 2
+    capsys.readouterr()
+
+
 def test_control_characters_stay_out_of_the_terminal(tmp_path, capsys):
     (tmp_path / "a").write_bytes(b"\x80\x02cos\n\x1b[31mred\n)R.")
     assert run(["scan", str(tmp_path / "a")]) == 1

@@ -1,4 +1,4 @@
-"""How answers are printed: JSON for programs, aligned text for people."""
+"""What the subcommands share: the paths that they take, and answers, as JSON for programs or aligned text for people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+#: A path, of which the verb says what is wrong with it: only that tells one bad path of several from the others.
+PATH = click.Path(readable=False)
 #: `--json`, the same on every subcommand.
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON on stdout.")
 

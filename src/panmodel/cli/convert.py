@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from panmodel.cli._output import amount, json_option, print_json, print_table, printable
+from panmodel.cli._output import PATH, amount, json_option, print_json, print_table, printable
 from panmodel.cli._progress import progress_bar
 from panmodel.convert import convert
 from panmodel.model.report import Report
@@ -34,8 +34,8 @@ def _bytes(number: str, unit: str, *, binary: bool) -> int:
 
 
 @click.command("convert")
-@click.argument("source", type=click.Path())
-@click.argument("target", type=click.Path())
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
 @click.option("--to", metavar="FORMAT", help="Format of the target, where its name does not tell.")
 @click.option("--inputs", callback=names, metavar="NAME,…", help="Tensors that become the inputs.")
 @click.option("--outputs", callback=names, metavar="NAME,…", help="Tensors that become the outputs.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from panmodel.cli._output import json_option, print_json, print_table, printable
+from panmodel.cli._output import PATH, json_option, print_json, print_table, printable
 from panmodel.cli._progress import progress_bar
 from panmodel.diff import diff
 from panmodel.model.comparison import Change, Comparison
@@ -15,8 +15,8 @@ _SHOWN = 50
 
 
 @click.command("diff")
-@click.argument("first", type=click.Path(), metavar="A")
-@click.argument("second", type=click.Path(), metavar="B")
+@click.argument("first", type=PATH, metavar="A")
+@click.argument("second", type=PATH, metavar="B")
 @click.option("--rtol", default=0.0, show_default=True, help="Relative tolerance.")
 @click.option("--atol", default=0.0, show_default=True, help="Absolute tolerance.")
 @click.option(

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from panmodel.cli._output import amount, json_option, print_json, print_table, printable
+from panmodel.cli._output import PATH, amount, json_option, print_json, print_table, printable
 from panmodel.inspection import Inspection, inspect
 
 _SHOWN = 20
 
 
 @click.command("inspect")
-@click.argument("path", type=click.Path())
+@click.argument("path", type=PATH)
 @click.option("--tensors", "all_tensors", is_flag=True, help="List every tensor.")
 @click.option("--graph", is_flag=True, help="List every node of the graph.")
 @json_option

@@ -7,8 +7,9 @@ from itertools import groupby
 
 import click
 
-from panmodel.cli._output import json_option, print_json, printable
+from panmodel.cli._output import PATH, json_option, print_json, printable
 from panmodel.cli._progress import progress_bar
+from panmodel.errors import UsageError
 from panmodel.model.finding import Finding, Scan, ScannedFile, Verdict
 from panmodel.model.sarif import to_sarif
 from panmodel.scan import scan
@@ -21,7 +22,7 @@ _SAYS = {
 
 
 @click.command("scan")
-@click.argument("paths", type=click.Path(), nargs=-1, required=True, metavar="PATH…")
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="PATH…")
 @click.option("--sarif", is_flag=True, help="Answer in SARIF 2.1.0 on stdout.")
 @click.option("--quiet", is_flag=True, help="Leave out files that are clean.")
 @json_option
@@ -30,6 +31,8 @@ def command(paths: tuple[str, ...], *, sarif: bool, quiet: bool, as_json: bool) 
 
     Nothing is loaded. Exit code: 0 clean, 1 dangerous, 2 could not decide; the worst file decides.
     """
+    if sarif and as_json:
+        raise UsageError("--json and --sarif are two forms of the answer: give one")
     with progress_bar("scanning") as progress:
         found = scan(*paths, progress=progress)
     if sarif:

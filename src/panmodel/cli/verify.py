@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from panmodel.cli._output import json_option, print_json, print_table, printable
+from panmodel.cli._output import PATH, json_option, print_json, print_table, printable
 from panmodel.errors import UsageError
 from panmodel.model.report import Difference, Verification
 from panmodel.verify import ATOL, RTOL, verify
@@ -12,10 +12,10 @@ from panmodel.verify.inputs import load
 
 
 @click.command("verify")
-@click.argument("first", type=click.Path(), metavar="A")
-@click.argument("second", type=click.Path(), metavar="B")
+@click.argument("first", type=PATH, metavar="A")
+@click.argument("second", type=PATH, metavar="B")
 @click.option("--input", "given", multiple=True, metavar="NAME=FILE.npy", help="Array for one input; may be repeated.")
-@click.option("--inputs", "file", type=click.Path(), metavar="FILE.npz", help="Arrays for the inputs, by name.")
+@click.option("--inputs", "file", type=PATH, metavar="FILE.npz", help="Arrays for the inputs, by name.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random inputs, where none are given.")
 @click.option("--rtol", default=RTOL, show_default=True, help="Relative tolerance.")
 @click.option("--atol", default=ATOL, show_default=True, help="Absolute tolerance.")

@@ -65,6 +65,8 @@ def read(path: PathLike) -> Model:
         ReadError: Nothing readable is there.
         UnsafeError: Reading it would execute something or leave its folder.
     """
+    if not os.fspath(path):
+        raise MissingFileError("the path is empty")
     for _ in range(_ATTEMPTS):
         location = Location(path)  # a new one each time: it remembers what was in the file
         began = _version(location.folder)
@@ -119,13 +121,16 @@ def detect(location: Location) -> Format:
     where = str(location)
     if accepted:
         names = ", ".join(record.name for record in accepted)
-        raise UnknownFormatError(f"could be any of {names}", where=where)
+        hint = "name one file of the model, not the folder" if location.is_folder else ""
+        raise UnknownFormatError(f"could be any of {names}", where=where, hint=hint)
     if not location.path.exists():
         raise MissingFileError("there is no such file, folder or checkpoint", where=where)
     hint = "`panmodel formats` lists what can be read"
     looks = [record.name for record in registry().values() if record.is_name(location.path)]
     if looks:
         hint = f"by its name it should be {' or '.join(looks)}, but its content is not; is it complete? {hint}"
+    if location.is_folder:
+        hint = f"name one file if it has several models; {hint}"
     raise UnknownFormatError("is of no format that panmodel reads", where=where, hint=hint)
 
 

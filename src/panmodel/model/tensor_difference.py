@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING, from_numpy
+from panmodel.errors import UsageError
 from panmodel.model.comparison import Change, TensorForm
 from panmodel.model.tensor import Tensor, unpack
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 _ELEMENTS = 1 << 18  # of one piece; a multiple of 8, so that it ends with a byte for every type
+
+
+def require_tolerances(rtol: float, atol: float) -> None:
+    """Refuse tolerances that nothing can be within.
+
+    Raises:
+        UsageError: One is negative, or no number.
+    """
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value >= 0:
+            raise UsageError(f"{name} is {value}, a tolerance is 0 or more")
 
 
 def form(tensor: Tensor) -> TensorForm:

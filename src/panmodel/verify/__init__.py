@@ -39,7 +39,7 @@ def verify(
 
     Raises:
         UnsupportedError: A model cannot be run here.
-        UsageError: The inputs do not fit.
+        UsageError: The inputs do not fit, or a tolerance is negative or no number.
     """
     from panmodel.verify import comparing  # with what runs models, which nothing else needs
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from panmodel.formats import PathLike, read
 from panmodel.model.model import Model
 from panmodel.model.report import Verification
+from panmodel.model.tensor_difference import require_tolerances
 from panmodel.verify.difference import difference, first_difference
 from panmodel.verify.inputs import describe, load, random_inputs
 from panmodel.verify.subjects import Recorded, Subject, subject
@@ -28,6 +29,7 @@ def files(
     layers: bool,
 ) -> Verification:
     """See `panmodel.verify`."""
+    require_tolerances(rtol, atol)
     given = inputs if inputs is None or isinstance(inputs, Mapping) else load(inputs)
     opened = [_open(first), _open(second)]
     for model in opened:
@@ -51,6 +53,7 @@ def models(
     layers: bool,
 ) -> Verification:
     """Compare two opened models; see `panmodel.verify`."""
+    require_tolerances(rtol, atol)
     a, b = _subjects(first, second)
     feeds = a.feeds(given) if given is not None else random_inputs(a.inputs or b.inputs, seed)
     said = "the inputs given" if given is not None else describe(feeds, seed)
