@@ -58,7 +58,7 @@ def test_a_path_that_cannot_be_looked_at_hides_no_other(folder):
     (folder / "a").write_bytes(PICKLE)
     found = scan(folder / "a", folder / ("x" * 5000))
     assert [file.verdict for file in found.files] == [DANGEROUS, UNDECIDED]
-    assert "PM-UNREADABLE" in rules_of(found)
+    assert "PM-NOT-OPENED" in rules_of(found)
 
 
 def test_links_out_are_said_and_not_followed(folder, tmp_path):

@@ -43,7 +43,13 @@ FAILED = Rule(
     "The scan itself failed on this file, so it says nothing about it.",
     "Do not load it, and report the file to the maintainers of panmodel.",
 )
-_OWN = (MISSING, LINK, SPECIAL, FAILED)
+CLOSED = Rule(
+    "PM-NOT-OPENED",
+    Level.UNDECIDED,
+    "The system did not let it be opened or read.",
+    "Scan it as somebody who may read it, from a disk that works.",
+)
+_OWN = (MISSING, LINK, SPECIAL, FAILED, CLOSED)
 
 
 def scan(path: str | os.PathLike[str], *more: str | os.PathLike[str], progress: Progress | None = None) -> Scan:
@@ -102,7 +108,7 @@ def _files(given: str | os.PathLike[str]) -> Iterator[tuple[Path, ScannedFile | 
     try:
         is_folder, is_there = path.is_dir(), path.exists()
     except OSError as error:
-        yield path, _problem(path, UNREADABLE, error.strerror or str(error))
+        yield path, _problem(path, CLOSED, error.strerror or str(error))
         return
     if not os.fspath(given):  # which would mean the current folder, and hardly does
         yield path, _problem(path, MISSING, "the path is empty")
@@ -136,7 +142,7 @@ def _folder(folder: Path, root: Path, depth: int) -> Iterator[tuple[Path, Scanne
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        yield folder, _problem(folder, UNREADABLE, error.strerror or str(error))
+        yield folder, _problem(folder, CLOSED, error.strerror or str(error))
         return
     for entry in entries[:_FILES]:
         path = Path(entry.path)
@@ -172,12 +178,12 @@ def _scanned(path: Path, claimed: set[str]) -> ScannedFile:
     except PanmodelError as error:
         return _problem(path, UNREADABLE, error.message)
     except OSError as error:
-        return _problem(path, UNREADABLE, error.strerror or str(error))
+        return _problem(path, CLOSED, error.strerror or str(error))
     subject = Subject(source, path.name, file.findings, scanners.look, path=path)
     try:
         scanners.look(subject)
     except OSError as error:
-        subject.report(UNREADABLE, error.strerror or str(error))
+        subject.report(CLOSED, error.strerror or str(error))
     except Exception as error:  # whatever goes wrong here must not pass for an answer
         subject.report(FAILED, f"{type(error).__name__}: {str(error)[:200]}")
     file.kinds = tuple(subject.kinds)

@@ -1,4 +1,4 @@
-"""What the subcommands share: the paths that they take, and answers, as JSON for programs or aligned text for people."""
+"""What the subcommands take and how they answer: paths; JSON for programs, aligned text for people."""
 
 from __future__ import annotations
 
