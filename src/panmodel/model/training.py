@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from panmodel.model.tensor import Tensor
+
+#: Kinds of optimizers whose names are of several words, as they are called here.
+_JOINED = frozenset(["rmsprop", "adamw", "adamax", "nadam", "adadelta", "adagrad", "adafactor"])
+
+
+def optimizer_kind(name: str) -> str:
+    """The kind that the name of an optimizer, or of its class, stands for: "RMSprop" and "rm_sprop_1" are rmsprop."""
+    plain = re.sub(r"_\d+$", "", name.lower())
+    joined = plain.replace("_", "")
+    return joined if joined in _JOINED else plain
 
 
 @dataclass

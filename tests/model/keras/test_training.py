@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout
-from panmodel.model.keras.training import parsed, training_state
+from panmodel.model.keras.training import training_state
 from panmodel.model.tensor import ArrayTensor
 
 KERNEL, BIAS = (2, 3), (3,)
@@ -158,22 +158,53 @@ def test_an_optimizer_may_be_known_by_its_name_alone():
     assert training_state(structure, tensors).optimizer == ""
 
 
+def test_the_optimizer_inside_counts_the_steps():
+    inner = {"ls/iteration": (), "ls/dynamic_scale": (), "adam/iteration": (), "adam/learning_rate": ()}
+    variables = {**inner, **{f"ls/{name}": shape for name, shape in side_by_side("momentum", "velocity").items()}}
+    state = training_state(*whole_model("LossScaleOptimizer", variables, version="3.1.0"))
+    assert state.step == 7  # five weights, and two numbers of the outer one, come before it
+    assert state.hyperparameters["learning_rate"] == 8.0 and state.hyperparameters["dynamic_scale"] == 6.0
+    assert set(state.slots["b/kernel:0"]) == {"momentum", "velocity"}
+
+
+def test_the_variables_of_an_optimizer_that_another_one_lists_again():
+    structure, tensors = archive()
+    for key in [key for key in tensors if key.startswith("optimizer/")]:
+        again = key.replace("optimizer/", "optimizer/inner_optimizer/")
+        tensors[again] = ArrayTensor(tensors[key].numpy() + 1, again)
+        structure.places[again] = again
+    state = training_state(structure, tensors)
+    assert state.step == 4
+    assert state.slots["layers/dense/vars/0"]["momentum"].name == "optimizer/inner_optimizer/vars/2"
+
+
+def test_what_is_measured_is_no_weight():
+    structure, tensors = archive()
+    tensors["metrics/mean/vars/0"] = ArrayTensor(np.float32(1), "metrics/mean/vars/0")
+    structure.places["metrics/mean/vars/0"] = "metrics/mean/vars/0"
+    assert "metrics/mean/vars/0" in training_state(structure, tensors).names
+    edited = structure.edited({key: key for key in tensors}, keep_training=False)
+    assert not any(place.startswith(("metrics/", "optimizer/")) for place in edited.places.values())
+
+
+def test_layers_are_not_sorted_by_their_names_in_an_archive():
+    structure, tensors = archive()
+    config = json.loads(structure.documents["config.json"])
+    config["config"]["layers"] = [layer for layer in config["config"]["layers"] if layer["config"]["name"] != "n"]
+    structure.documents["config.json"] = json.dumps(config)
+    trained = ["layers/dense/vars/0", "layers/dense/vars/1"]
+    structure.places = {key: key for key in [*trained, *(f"optimizer/vars/{n}" for n in range(6))]}
+    swapped = {"layers/dense/vars/0": "b", "layers/dense/vars/1": "a"}
+    structure.places = {swapped.get(key, key): place for key, place in structure.places.items()}
+    tensors = {swapped.get(key, key): ArrayTensor(np.zeros(3, np.float32), key) for key in structure.places.values()}
+    for n in (0, 1):
+        tensors[f"optimizer/vars/{n}"] = ArrayTensor(np.float32(0), f"optimizer/vars/{n}")
+    state = training_state(structure, tensors)
+    assert [slots["momentum"].name for slots in state.slots.values()] == ["optimizer/vars/2", "optimizer/vars/4"]
+    assert list(state.slots) == ["b", "a"]
+
+
 def test_nothing_to_tell():
     structure, tensors = whole_model("Adam", {})
     structure.groups[""].attributes.clear()
     assert training_state(structure, tensors) is None
-
-
-@pytest.mark.parametrize("text", [None, 3, "", "[]", "{", "[" * 100_000])
-def test_configurations_that_are_none(text):
-    assert parsed(text) == {}
-
-
-@pytest.mark.parametrize(
-    "config", [[], {"config": 3}, {"class_name": "Adam", "config": []}, {"class_name": []}, 3, None]
-)
-def test_optimizers_that_are_none(config):
-    structure, tensors = whole_model("Adam", {"iter": ()})
-    structure.groups[""].attributes["training_config"] = json.dumps({"optimizer_config": config})
-    structure.groups[""].attributes["model_config"] = json.dumps({"config": config})
-    assert training_state(structure, tensors).optimizer == ""

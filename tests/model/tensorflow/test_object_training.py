@@ -103,6 +103,73 @@ def test_lists_in_the_style_of_keras_2():
     assert state.names == {"SGD/m/dense/kernel", "SGD/odd", "iteration"}
 
 
+def test_lists_of_slots_in_the_order_of_the_weights():
+    made = Objects()
+    shapes = {"a": (2,), "b": (3,)}
+    weights = [made.variable(f"opt/{n}", np.zeros(shape)) for n, shape in shapes.items()]
+    lists = {
+        child: [made.variable(f"adam/{end}_{n}", np.ones(shape)) for n, shape in shapes.items()]
+        for child, end in {"_momentums": "m", "_velocities": "v", "_model_variables_moving_average": "avg"}.items()
+    }
+    rows = made.list_of(*[made.variable(f"adam/r_{n}", np.ones(7)) for n in shapes])
+    count = made.variable("adam/iteration", 3, np.int64)
+    state = made.state(
+        opt=made.object(
+            _trainable_variables=made.list_of(*weights),
+            _variables=made.list_of(count, *[number for numbers in lists.values() for number in numbers]),
+            _iterations=count,
+            _r=rows,
+            **{child: made.list_of(*numbers) for child, numbers in lists.items()},
+        )
+    )
+    assert {slot: tensor.shape for slot, tensor in state.slots["opt/b"].items()} == {
+        "momentum": (3,), "velocity": (3,), "average": (3,),
+    }  # fmt: skip
+    assert state.slots["opt/a"]["velocity"] is made.tensors["adam/v_a"]
+    assert (state.step, state.optimizer) == (3, "adam")
+
+
+def test_slots_without_the_name_of_an_optimizer():
+    made = Objects()
+    weight = made.variable("a/kernel")
+    slots = made.list_of(made.variable("m/a/kernel"), made.variable("v/a/kernel"))
+    state = made.state(w=weight, opt=made.object(_variables=slots, _iterations=made.variable("iteration", 1, int)))
+    assert set(state.slots["a/kernel"]) == {"m", "v"}
+    assert state.optimizer == "adam"
+
+
+def test_the_optimizer_inside_one_that_scales_the_loss():
+    made = Objects()
+    weights = made.list_of(made.variable("w"))
+    inner_count, slot = made.variable("adam_w_2/iteration", 4, np.int64), made.variable("scale/adam_1/w_momentum")
+    inner = made.object(
+        _iterations=inner_count,
+        _learning_rate=made.variable("adam_w_2/learning_rate", 0.5),
+        _trainable_variables=weights,
+        _variables=made.list_of(inner_count, slot),
+        _momentums=made.list_of(slot),
+    )
+    outer = made.object(
+        inner_optimizer=inner,
+        _iterations=made.variable("scale/iteration", 0, np.int64),
+        _learning_rate=made.variable("scale/learning_rate", 0.0),
+        dynamic_scale=made.variable("scale/dynamic_scale", 8.0),
+    )
+    state = made.state(opt=outer)
+    assert (state.step, state.optimizer) == (4, "adamw")
+    assert state.hyperparameters == {"learning_rate": 0.5, "dynamic_scale": 8.0}
+    assert state.slots == {"w": {"momentum": made.tensors["scale/adam_1/w_momentum"]}}
+    assert state.names == made.tensors.keys() - {"w"}
+
+
+def test_what_is_measured_is_no_weight():
+    made = Objects()
+    metric = made.object(total=made.variable("total", 1.0), count=made.variable("count", 2.0))
+    metrics = made.object(metrics=made.list_of(metric))
+    state = made.state(keras_api=metrics, w=made.variable("w"), step=made.variable("s", 5, np.int64))
+    assert state.names == {"total", "count", "s"}
+
+
 def test_counters_at_the_root():
     made = Objects()
     state = made.state(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from panmodel.model.keras.configuration import parsed
 from panmodel.model.keras.reading import read_contents
 from panmodel.model.keras.structure import LayerGroups, Layout
-from panmodel.model.keras.training import parsed
 from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost, TensorsIncomplete
 from panmodel.model.tensor import Checksum

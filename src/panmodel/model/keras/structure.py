@@ -16,6 +16,8 @@ from panmodel.model.training import TrainingState
 OPTIMIZER_WEIGHTS = "optimizer_weights"
 #: The group of the optimizer in a file of attribute paths.
 OPTIMIZER = "optimizer"
+#: The group of what Keras 2 measures while it trains, there.
+METRICS = "metrics"
 #: The root's attribute, and the archive's member, that say how the model was trained.
 TRAINING_CONFIG, COMPILE_CONFIG, CONFIG = "training_config", "compile_config", "config.json"
 _WHERE = "the structure of a Keras model"
@@ -75,6 +77,11 @@ class LayerGroups:
             return False
         return place.startswith(self.optimizer_group + "/")
 
+    def is_training(self, place: str) -> bool:
+        """Whether a dataset at this path belongs to a training run: to the optimizer, or to what measures it."""
+        measures = self.layout is Layout.VARIABLES and place.startswith(METRICS + "/")
+        return measures or self.is_optimizer(place)
+
     def edited(self, names: Mapping[str, str], *, keep_training: bool = True) -> Self | None:
         """See `Structure.edited`. A weight of a layer is listed under its new name."""
         moved = {key: group for key, group in self._listed().items() if names.get(key, key) != key}
@@ -86,9 +93,9 @@ class LayerGroups:
         groups = {path: _edited(record, names, moved) for path, record in self.groups.items()}
         documents = dict(self.documents)
         if not keep_training:
-            places = {key: place for key, place in places.items() if not self.is_optimizer(place)}
-            inside = self.optimizer_group
-            groups = {path: rec for path, rec in groups.items() if path != inside and not self.is_optimizer(path)}
+            places = {key: place for key, place in places.items() if not self.is_training(place)}
+            inside = {self.optimizer_group, METRICS if self.layout is Layout.VARIABLES else ""} - {""}
+            groups = {path: rec for path, rec in groups.items() if path not in inside and not self.is_training(path)}
             if "" in groups:
                 groups[""].attributes.pop(TRAINING_CONFIG, None)
             if CONFIG in documents:

@@ -1,7 +1,8 @@
 """What optimizers leave in an object-based checkpoint: slot variables, counters, rates.
 
-Those of Keras 2 and TensorFlow register slots with the graph of objects. Those of Keras 3 keep a list of all their
-variables, and the names of these tell which variable and slot they are: `adam/sequential_a_kernel_velocity`.
+Those of Keras 2 and TensorFlow register slots with the graph of objects. Those of Keras 3 keep lists of
+the variables that they train and of each slot, in one order. Others keep one list of all their variables, and the names
+of these tell which variable and slot they are: `adam/sequential_a_kernel_velocity`.
 
 Source: tensorflow/core/protobuf/trackable_object_graph.proto, keras/src/optimizers/base_optimizer.py
 """
@@ -14,13 +15,18 @@ from panmodel.errors import LimitError
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.objects import TrackedObject
-from panmodel.model.training import TrainingState
+from panmodel.model.training import TrainingState, optimizer_kind
 
 _COUNTERS = ("iter", "_iterations", "iterations")
 _RATES = frozenset(["learning_rate", "_learning_rate", "decay", "momentum", "beta_1", "rho", "_variables"])
 #: What an optimizer that scales the loss keeps, around another one.
 _SCALES = frozenset(["current_loss_scale", "dynamic_scale", "dynamic_counter", "step_counter", "_loss_scale"])
+#: The optimizer that it is around.
+_INNER = "inner_optimizer"
 _MOST_WORDS = 8  # of a slot's name
+_MOST_SCOPES = 3  # before a slot's name
+#: Lists of slots by what an optimizer calls them, where that is no plural.
+_LISTS = {"model_variables_moving_average": "average", "accumulated_gradients": "gradient_accumulator"}
 _STEPS = ("global_step", "step", "steps")
 #: Slots → kind of the optimizer, for files that do not name it.
 _KINDS = {
@@ -69,7 +75,9 @@ class _Finder:
     def state(self) -> TrainingState | None:
         for node in self._nodes:
             children = dict(node.children)
-            if node.slots or (_RATES & children.keys() and any(name in children for name in _COUNTERS)):
+            if _INNER in children:
+                self._take_scales(children)
+            elif node.slots or (_RATES & children.keys() and any(name in children for name in _COUNTERS)):
                 self._take_optimizer(node, children)
             elif _SCALES & children.keys():
                 self._take_scalars(children)
@@ -78,6 +86,7 @@ class _Finder:
         epoch = self._take_counter(root, "epoch")
         if not self._names:
             return None
+        self._take_metrics(root)
         known = [step for step in (self._step, *steps[:-1]) if step is not None]
         return TrainingState(
             step=known[0] if known else None,
@@ -94,7 +103,8 @@ class _Finder:
                 for variable in list(self._of(slot.variable))[:1]:
                     self._slots.setdefault(variable, {})[slot.name] = self._tensors[name]
                 self._names[name] = None
-        weights = self._listed(children, "_trainable_variables")
+        trained = children.get("_trainable_variables")
+        weights = [name for _, name in sorted(self._items(trained))] if trained is not None else []
         counters = [name for child in _COUNTERS if child in children for name in self._of(children[child])]
         for name in counters:
             step = self._scalar(name)
@@ -104,10 +114,38 @@ class _Finder:
         self._take_scalars({name: child for name, child in children.items() if name not in _COUNTERS})
         listed = [name for name in self._listed(children, "_variables") if name not in weights]
         own = [name for name in listed if name not in self._names]
-        self._take_listed(own, weights)
-        self._take_kind(counters + listed + [name for slot in node.slots for name in self._of(slot.node)], node)
+        self._take_listed(own, weights, self._take_lists(children, weights))
+        found = frozenset(slot for slots in self._slots.values() for slot in slots)
+        self._take_kind(counters, listed + [name for slot in node.slots for name in self._of(slot.node)], node, found)
 
-    def _take_listed(self, own: list[str], weights: list[str]) -> None:
+    def _take_lists(self, children: Mapping[str, int], weights: list[str]) -> frozenset[str]:
+        """The slots in lists of an optimizer's own, one for each slot, in the order of the weights; gives their names.
+
+        Only where all shapes agree: an item is a slot if it has the shape of the weight at its place.
+        """
+        taken: set[str] = set()
+        for child, number in children.items():
+            plural = child.removeprefix("_")
+            items = {at: name for at, name in self._items(number) if at < len(weights)} if weights else {}
+            if child in ("_variables", "_trainable_variables") or not items:
+                continue
+            shapes = [(self._tensors[name].shape, self._tensors[weights[at]].shape) for at, name in items.items()]
+            if any(shape != whole for shape, whole in shapes):
+                continue
+            slot = _LISTS.get(plural) or (plural[:-3] + "y" if plural.endswith("ies") else plural.removesuffix("s"))
+            for at, name in items.items():
+                self._slots.setdefault(weights[at], {})[slot] = self._tensors[name]
+                self._names[name] = None
+                taken.add(name)
+        return frozenset(taken)
+
+    def _items(self, number: int) -> list[tuple[int, str]]:
+        """The tensors in a list, each with its place."""
+        items = self._nodes[number].children
+        self._count(len(items))
+        return [(int(at), name) for at, child in items if at.isdecimal() and len(at) < 9 for name in self._of(child)]
+
+    def _take_listed(self, own: list[str], weights: list[str], placed: frozenset[str]) -> None:
         """The slots in an optimizer's list of variables, told by their names; without a match they have no variable."""
         if not own:
             return
@@ -116,25 +154,33 @@ class _Finder:
         flat = {name.replace("/", "_"): name for name in variables}
         for name in own:
             self._names[name] = None
-            rest = name.partition("/")[2]
-            slot, _, variable = rest.partition("/")
-            if variable in variables:  # "Adam/m/dense/kernel"
-                self._slots.setdefault(variable, {})[slot] = self._tensors[name]
-                continue
-            words = rest.split("_")
-            for place in range(len(words) - 1, max(len(words) - _MOST_WORDS, 0), -1):
-                if (variable := "_".join(words[:place])) in flat:  # "adam/dense_kernel_velocity"
-                    self._slots.setdefault(flat[variable], {})["_".join(words[place:])] = self._tensors[name]
-                    break
+            found = _named_slot(name, variables, flat) if name not in placed else None
+            if found is not None:
+                self._slots.setdefault(found[0], {})[found[1]] = self._tensors[name]
 
-    def _take_kind(self, names: list[str], node: TrackedObject) -> None:
+    def _take_scales(self, children: Mapping[str, int]) -> None:
+        """What an optimizer keeps that only scales the loss: the one inside trains, and counts the steps."""
+        self._take_scalars({child: number for child, number in children.items() if child in _SCALES})
+        for child in (*_COUNTERS, "_learning_rate"):
+            self._names.update(dict.fromkeys(self._of(children[child]) if child in children else ()))
+
+    def _take_metrics(self, root: Mapping[str, int]) -> None:
+        """What tf.keras measures while it trains, in a SavedModel."""
+        at = dict(self._nodes[root["keras_api"]].children).get("metrics") if "keras_api" in root else None
+        metrics = self._nodes[at].children if at is not None else ()
+        self._count(len(metrics))
+        for _, metric in metrics:
+            self._names.update((name, None) for _, part in self._nodes[metric].children for name in self._of(part))
+
+    def _take_kind(self, counters: list[str], names: list[str], node: TrackedObject, found: frozenset[str]) -> None:
         """The kind of an optimizer: what its variables' names begin with, or what its slots are called."""
-        scopes = {name.partition("/")[0].lower() for name in names if "/" in name}
-        slots = frozenset(slot.name for slot in node.slots)
+        scopes = {name.partition("/")[0].lower() for name in counters if "/" in name}
+        scopes = scopes or {name.partition("/")[0].lower() for name in names if "/" in name}
+        slots = frozenset(slot.name for slot in node.slots) or found
         kind = scopes.pop() if len(scopes) == 1 else ""
-        kind = _KINDS.get(slots, kind) if kind in ("", "optimizer", "training") else kind
+        kind = _KINDS.get(slots, kind) if kind in ("", "optimizer", "training", *slots) else kind
         if kind and kind != "optimizer":
-            self._kinds[kind] = None
+            self._kinds[optimizer_kind(kind)] = None
 
     def _take_scalars(self, children: Mapping[str, int]) -> None:
         """The rates of an optimizer."""
@@ -177,3 +223,16 @@ class _Finder:
             return None
         value: float | int = tensor.item()
         return value
+
+
+def _named_slot(name: str, variables: frozenset[str] | set[str], flat: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable and the slot that a name tells."""
+    parts = name.split("/", _MOST_SCOPES)
+    for place in range(1, len(parts)):  # "Adam/m/dense/kernel"
+        if (variable := "/".join(parts[place:])) in variables:
+            return variable, parts[place - 1]
+    words = name.partition("/")[2].split("_")
+    for place in range(len(words) - 1, max(len(words) - _MOST_WORDS, 0), -1):
+        if (variable := "_".join(words[:place])) in flat:  # "adam/dense_kernel_velocity"
+            return flat[variable], "_".join(words[place:])
+    return None
