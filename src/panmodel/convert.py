@@ -115,9 +115,7 @@ def convert(
     if not dry_run:
         sink.require_free()
     model = _edited(opened, changes, record, keeps_graph=chosen.keeps_graph)
-    result = _run(chosen, model, record)
-    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": shard_size is not None}
-    result.notices.extend(losses(model, result, record, **how))
+    result = _converted(model, chosen, record, weights_only=weights_only, sharded=shard_size is not None)
     if strict:
         _require_lossless(result)
     verification = _verified(model, result, str(source)) if verify else None
@@ -127,21 +125,6 @@ def convert(
     report.verification = verification
     report.seconds = time.monotonic() - began
     return report
-
-
-def _require_lossless(result: Model) -> None:
-    if result.notices:
-        lost = "\n".join(f"  {notice}" for notice in result.notices)
-        raise LossyError(f"something would be lost:\n{lost}", where=result.source, hint="leave out --strict to go on")
-
-
-def _run(chosen: Plan, model: Model, record: Format) -> Model:
-    try:
-        return chosen.run(model)
-    except UnsupportedError as error:
-        if chosen.keeps_graph and record.keeps & Holds.WEIGHTS and not record.keeps & Holds.GRAPH:
-            error.hint = "; ".join(filter(None, [error.hint, "--weights-only moves the tensors without the graph"]))
-        raise
 
 
 def _edited(model: Model, changes: Edits, record: Format, *, keeps_graph: bool) -> Model:
@@ -157,6 +140,25 @@ def _edited(model: Model, changes: Edits, record: Format, *, keeps_graph: bool) 
     if lacking:  # reading has said so
         model = Edits(exclude=tuple(map(literal, lacking))).apply(model)
     return changes.apply(model)
+
+
+def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool, sharded: bool) -> Model:
+    """The model as it is to be written, with a notice of everything that it lacks by then."""
+    try:
+        result = chosen.run(model)
+    except UnsupportedError as error:
+        if chosen.keeps_graph and record.keeps & Holds.WEIGHTS and not record.keeps & Holds.GRAPH:
+            error.hint = "; ".join(filter(None, [error.hint, "--weights-only moves the tensors without the graph"]))
+        raise
+    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sharded}
+    result.notices.extend(losses(model, result, record, **how))
+    return result
+
+
+def _require_lossless(result: Model) -> None:
+    if result.notices:
+        lost = "\n".join(f"  {notice}" for notice in result.notices)
+        raise LossyError(f"something would be lost:\n{lost}", where=result.source, hint="leave out --strict to go on")
 
 
 def _counter(model: Model, progress: Progress | None) -> Callable[[int], None] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from panmodel.edits import matches
 from panmodel.errors import UnknownNameError
 from panmodel.formats import PathLike, read
-from panmodel.model.comparison import Change, Comparison
+from panmodel.model.comparison import Change, Comparison, Renaming, TensorForm
 from panmodel.model.model import Model
 from panmodel.model.renaming import find_renamings
 from panmodel.model.tensor import Tensor
@@ -57,12 +57,9 @@ def diff(
     before, after = (_chosen(model.tensors, include, exclude) for model in (first, second))
     before, after = _without_parts(before, after), _without_parts(after, before)
     shared = {name: (tensor, after[name]) for name, tensor in before.items() if name in after}
-    closed = tuple(n for n, (a, b) in shared.items() if not (_is_open(a) or _is_open(b)) or not a.is_complete)
-    changes = _changes({name: pair for name, pair in shared.items() if name not in set(closed)}, rtol, atol, progress)
-    removed = {name: tensor for name, tensor in before.items() if name not in after}
-    added = {name: tensor for name, tensor in after.items() if name not in before}
-    renamed = find_renamings(*({n: t for n, t in side.items() if t.is_complete} for side in (removed, added)))
-    gone, come = {item.before for item in renamed}, {item.after for item in renamed}
+    closed = {n for n, (a, b) in shared.items() if not (_is_open(a) or _is_open(b)) or not a.is_complete}
+    changes = _changes({name: pair for name, pair in shared.items() if name not in closed}, rtol, atol, progress)
+    renamed, removed, added = _apart(before, after)
     return Comparison(
         first.source,
         second.source,
@@ -71,9 +68,9 @@ def diff(
         equal=tuple(name for name, change in changes.items() if change is None),
         changed=tuple(change for change in changes.values() if change is not None),
         renamed=tuple(renamed),
-        removed={name: form(tensor) for name, tensor in removed.items() if name not in gone},
-        added={name: form(tensor) for name, tensor in added.items() if name not in come},
-        uncompared=closed,
+        removed=removed,
+        added=added,
+        uncompared=tuple(name for name in shared if name in closed),
         training=_training(first.training, second.training),
     )
 
@@ -102,6 +99,19 @@ def _without_parts(tensors: Tensors, others: Tensors) -> Tensors:
 def _is_open(tensor: Tensor) -> bool:
     """Whether the elements are of a type that can be decoded."""
     return tensor.dtype.kind != "o"
+
+
+def _apart(before: Tensors, after: Tensors) -> tuple[list[Renaming], dict[str, TensorForm], dict[str, TensorForm]]:
+    """Of the names that one model alone has: those that were renamed, those of the first and those of the second."""
+    removed = {name: tensor for name, tensor in before.items() if name not in after}
+    added = {name: tensor for name, tensor in after.items() if name not in before}
+    renamed = find_renamings(*({n: t for n, t in side.items() if t.is_complete} for side in (removed, added)))
+    gone, come = {item.before for item in renamed}, {item.after for item in renamed}
+    return (
+        renamed,
+        {name: form(tensor) for name, tensor in removed.items() if name not in gone},
+        {name: form(tensor) for name, tensor in added.items() if name not in come},
+    )
 
 
 def _changes(
