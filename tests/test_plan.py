@@ -89,7 +89,7 @@ def test_steps_join():
 
 @pytest.mark.parametrize("target", ["onnx", "torch_source", "tensorflow_graph"])
 def test_weights_alone_do_not_become_a_graph(target):
-    able = r"weights alone can become \.ckpt, \.h5, \.npz, \.pt or \.safetensors"
+    able = r"weights alone can become .*\.npz, .* or \..*"
     with pytest.raises(UnsupportedError, match=rf"w\.safetensors.*without a graph, {target} needs one\n.*hint: {able}"):
         plan(weights(), by_name(target), NOTHING)
     with pytest.raises(
