@@ -10,7 +10,7 @@ from tests.damage import assert_survives, contents_of
 
 import panmodel as pm
 from panmodel import dtypes
-from panmodel.errors import CorruptError, UnsafeError, UnsupportedError
+from panmodel.errors import CorruptError, MissingFileError, UnsafeError, UnsupportedError
 from panmodel.formats import detect, keras_hdf5
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
@@ -259,6 +259,49 @@ def test_without_training_nothing_of_it_stays(tmp_path):
     assert again.training is None
     assert list(again.tensors) == list(model.weights)
     assert "model_config" in again.metadata
+
+
+def sharded(folder):
+    """The variables of `keras3` in shards of one tensor each; gives the index."""
+    whole = pm.read(group_file(folder, keras3()))
+    with keras_hdf5.FORMAT.sink(folder / "net.weights.h5", shard_size=1) as sink:
+        keras_hdf5.write(whole, sink)
+    return whole, folder / "net.weights.json"
+
+
+def test_shards_are_one_model(tmp_path):
+    whole, index = sharded(tmp_path)
+    assert len(list(tmp_path.glob("net_*.weights.h5"))) == len(whole.tensors) > 1
+    for path in (index, tmp_path / "net_00001.weights.h5"):
+        assert detect(Location(path)).name == "keras_hdf5"
+        found = pm.read(path)
+        assert contents_of(found) == contents_of(whole)
+        assert list(found.tensors) == list(whole.tensors) and found.structure == whole.structure
+        assert found.metadata["shards"] == len(whole.tensors)
+
+
+def test_shards_that_are_not_there_or_of_another_model(tmp_path):
+    _, index = sharded(tmp_path)
+    (tmp_path / "net_00001.weights.h5").write_bytes((tmp_path / "net_00000.weights.h5").read_bytes())
+    with pytest.raises(CorruptError, match=r"net_00001\.weights\.h5 lacks|two of its files"):
+        pm.read(index)
+    (tmp_path / "net_00001.weights.h5").unlink()
+    with pytest.raises(MissingFileError, match="it holds"):
+        pm.read(index)
+
+
+def test_layers_are_not_written_in_shards(tmp_path):
+    sink = keras_hdf5.FORMAT.sink(tmp_path / "net.h5", shard_size=1)
+    with pytest.raises(UnsupportedError, match="Keras 3"), sink:
+        keras_hdf5.write(pm.read(KERAS / "keras2_adam.h5"), sink)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_shards_are_read_or_refused(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    _, index = sharded(folder)
+    assert_survives(lambda path: contents_of(pm.read(path)), index, cuts=100, flips=1000)
 
 
 def test_detection():

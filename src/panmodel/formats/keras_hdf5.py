@@ -6,6 +6,7 @@ Source: keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_
 
 from __future__ import annotations
 
+from panmodel.errors import UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
@@ -15,8 +16,16 @@ from panmodel.wire.zip import is_zip
 
 
 def sniff(location: Location) -> bool:
-    """Whether it is an HDF5 file; one that is stored in an archive may lie where a file's own would."""
-    return location.is_file and not is_zip(location.head(4)) and is_hdf5(location.open())
+    """Whether it is an HDF5 file, or an index of several; one in an archive may lie where a file's own would."""
+    if not location.is_file or is_zip(location.head(4)):
+        return False
+    if is_hdf5(location.open()):
+        return True
+    if not location.head(1).startswith(b"{"):
+        return False
+    from panmodel.model.keras.shards import is_index
+
+    return is_index(location)
 
 
 def read(location: Location) -> Model:
@@ -24,38 +33,67 @@ def read(location: Location) -> Model:
 
     Weights are called as their layers list them, in that order; `panmodel.model.keras.names` says the rule.
 
+    Args:
+        location: The file; or the index of a model in several files, or any one of these.
+
     Raises:
         CorruptError: The file contradicts HDF5, or lists layers and weights that are not there.
+        MissingFileError: A file of several is not there.
         UnsafeError: Something in it is a link to another file.
     """
     from panmodel.model.keras.opening import model_of
+    from panmodel.model.keras.shards import index_of
     from panmodel.wire.hdf5 import read_file
 
-    return model_of(FORMAT.name, read_file(location.open()), str(location))
+    index = index_of(location)
+    if index is None:
+        return model_of(FORMAT.name, read_file(location.open()), str(location))
+    roots = {shard: read_file(index.open(shard)) for shard in index.shards}
+    for shard, root in roots.items():
+        index.compare(shard, root)
+    first, *more = roots.values()
+    model = model_of(FORMAT.name, first, str(index.location), more=more)
+    model.metadata = {**model.metadata, "shards": len(roots)}
+    return model
 
 
 def write(model: Model, sink: Sink) -> None:
     """Write a file that Keras loads: arranged as the model came from Keras, else one layer for each prefix of names.
 
     Raises:
-        UnsupportedError: A tensor that HDF5 has no type for.
+        UnsupportedError: A tensor that HDF5 has no type for; or shards of what is no file of variables.
     """
     from panmodel.model.keras.placing import arranged, file_of
-    from panmodel.model.keras.structure import LayerGroups
+    from panmodel.model.keras.structure import LayerGroups, Layout
     from panmodel.wire.hdf5.writing import save
 
     structure = model.structure if isinstance(model.structure, LayerGroups) else arranged(model.tensors)
+    if sink.shard_size is not None:
+        from panmodel.model.keras.shards import write_shards
+
+        if structure.layout is not Layout.VARIABLES:
+            message = "Keras keeps only the variables of Keras 3 in shards, which this model was not read from"
+            raise UnsupportedError(message, where=str(sink.target), hint="leave out --shard-size")
+        write_shards(model.tensors, structure, sink)
+        return
     save(file_of(model.tensors, structure), sink.open())
+
+
+def _shards(target: str) -> tuple[str, ...]:
+    from panmodel.model.keras.shards import index_names
+
+    return index_names(target)
 
 
 FORMAT = Format(
     name="keras_hdf5",
-    summary="HDF5 of Keras: whole models (weights alone are read) and weights files",
+    summary="HDF5 of Keras: whole models (weights alone are read), weights files, and those in shards (.weights.json)",
     extensions=(".h5", ".hdf5"),
     spec="https://keras.io/api/models/model_saving_apis/weights_saving_and_loading/",
     holds=Holds.WEIGHTS | Holds.TRAINING | Holds.METADATA,
     sniff=sniff,
     read=read,
     write=write,
+    shards=_shards,
     structures=frozenset({"keras"}),
 )

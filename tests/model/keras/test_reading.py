@@ -89,3 +89,37 @@ def test_groups_nest_no_deeper_than_models_do(tmp_path):
     inner.members["x"] = number()
     with pytest.raises(LimitError):
         contents(tmp_path, root)
+
+
+def roots(folder, *groups):
+    found = []
+    for number, root in enumerate(groups):
+        with Sink(folder / f"{number}.h5", force=True) as sink:
+            save(root, sink.open())
+        found.append(read_file(FileSource(folder / f"{number}.h5")))
+    return found
+
+
+def layers(attributes=None, **numbers):
+    return NewGroup({"layers": NewGroup({"dense": NewGroup({"vars": NewGroup(numbers, attributes or {})})})})
+
+
+def test_several_files_are_read_as_one(tmp_path):
+    numbers = [number(1.0), number(2.0), number(3.0)]
+    whole = layers({"name": "z"}, **{"0": numbers[0], "2": numbers[1], "10": numbers[2]})
+    first, second = layers(**{"10": numbers[2]}), layers({"name": "z"}, **{"0": numbers[0], "2": numbers[1]})
+    (one,), parts = roots(tmp_path, whole), roots(tmp_path, first, second)
+    expected, found = read_contents(one, "a"), read_contents(parts[0], "a", parts[1])
+    assert found.structure == expected.structure
+    assert list(found.structure.groups) == list(expected.structure.groups)
+    assert list(found.tensors) == list(expected.tensors) == [f"layers/z/vars/{n}" for n in (0, 2, 10)]
+    assert [tensor.item() for tensor in found.tensors.values()] == [1.0, 2.0, 3.0]
+
+
+def test_files_that_contradict_each_other(tmp_path):
+    first, second = roots(tmp_path, layers(**{"0": number()}), layers(**{"0": number()}))
+    with pytest.raises(CorruptError, match="two of its files have 'layers/dense/vars/0'"):
+        read_contents(first, "a", second)
+    first, second = roots(tmp_path, layers(**{"0": number()}), NewGroup({"layers": number()}))
+    with pytest.raises(CorruptError, match="no group in another"):
+        read_contents(first, "a", second)

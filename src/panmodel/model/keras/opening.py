@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from panmodel.model.keras.configuration import parsed
@@ -24,6 +24,7 @@ def model_of(
     *,
     documents: Mapping[str, str] | None = None,
     checksum: Callable[[], Checksum] | None = None,
+    more: Sequence[Group] = (),
 ) -> Model:
     """Open the weights of Keras.
 
@@ -33,11 +34,12 @@ def model_of(
         where: The file that the user named, for messages.
         documents: Name → text of what lies beside the weights.
         checksum: Makes what the HDF5 file is held against.
+        more: The root groups of further files of the same model.
 
     Raises:
         CorruptError: The file contradicts itself.
     """
-    found = read_contents(root, where)
+    found = read_contents(root, where, *more)
     structure = found.structure
     structure.documents.update(documents or {})
     # tensors of a TensorFlow checkpoint that were written to HDF5 still tell their slots by their names

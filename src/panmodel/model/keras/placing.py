@@ -38,7 +38,7 @@ def file_of(tensors: Mapping[str, Tensor], structure: LayerGroups) -> NewGroup:
         tensors: All tensors by name; those that the structure does not know get layers of their own.
         structure: Where they go.
     """
-    structure = _complete(tensors, structure)
+    structure = completed(tensors, structure)
     root, groups = _groups(structure)
     made: dict[int, NewDataset] = {}
     paths: dict[str, str] = {}
@@ -55,8 +55,13 @@ def file_of(tensors: Mapping[str, Tensor], structure: LayerGroups) -> NewGroup:
     return root
 
 
-def _complete(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGroups:
-    """The structure with a place for every tensor, each path one that a file can have."""
+def completed(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGroups:
+    """The structure with a place for every tensor, each path one that a file can have.
+
+    Args:
+        tensors: All tensors by name.
+        structure: Where they go, as far as it knows them.
+    """
     groups = {
         path: GroupRecord(record.attributes, record.layers and list(record.layers), record.weights)
         for path, record in structure.groups.items()

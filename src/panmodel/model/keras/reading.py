@@ -50,33 +50,37 @@ class Contents:
     dropped: list[str]
 
 
-def read_contents(root: Group, where: str) -> Contents:
+def read_contents(root: Group, where: str, *more: Group) -> Contents:
     """Find the tensors of a file, under the names that `names_of` gives them.
 
     Args:
         root: The root group.
         where: The file, for messages.
+        more: The root groups of further files, which hold further datasets of the same model.
 
     Raises:
-        CorruptError: Lists of layers and weights name what is not there.
+        CorruptError: Lists of layers and weights name what is not there, or two files have the same dataset.
         LimitError: There are more groups or tensors than any model has.
     """
     found = _walk(root, where)
+    if more:
+        found = _joined([found, *(_walk(other, where) for other in more)], where)
     structure = _structure(found)
     dropped = [path for group, item in found.groups.items() for path in _attributes(group, item, structure)]
     for path, dataset in found.datasets.items():
         dropped += [join(path, name) for name in dataset.attributes if name != DTYPE_ATTRIBUTE]
     kinds = {path: element_type(dataset) for path, dataset in found.datasets.items()}
     names = _names(structure, found, where)
-    made: dict[int, DatasetTensor] = {}
+    made: dict[tuple[int, int], DatasetTensor] = {}
     tensors: dict[str, DatasetTensor] = {}
     for path, name in names.items():
         dataset, dtype = found.datasets[path], kinds[path]
         if dtype is None or dataset.null:
             continue
-        if dataset.address not in made:
-            made[dataset.address] = DatasetTensor(dataset, name, dtype)
-        tensors[name] = made[dataset.address]
+        header = found.files[path], dataset.address
+        if header not in made:
+            made[header] = DatasetTensor(dataset, name, dtype)
+        tensors[name] = made[header]
         structure.places[name] = path
     for record in structure.groups.values():
         if record.weights is not None:  # listed by paths until now
@@ -87,13 +91,40 @@ def read_contents(root: Group, where: str) -> Contents:
 
 @dataclass
 class _Found:
+    roots: list[Group]
     groups: dict[str, Group] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)  # number of the file that a dataset is in
+
+
+def _joined(parts: list[_Found], where: str) -> _Found:
+    """What several files hold together, in the order that it would have in one; what a group says it says in any."""
+    groups: dict[str, Group] = {}
+    datasets: dict[str, tuple[int, Dataset]] = {}
+    for number, part in enumerate(parts):
+        for path, group in part.groups.items():
+            if path not in groups or not groups[path].attributes:
+                groups[path] = group
+        for path, dataset in part.datasets.items():
+            if path in datasets:
+                raise CorruptError(f"two of its files have {path[:200]!r}", where=where)
+            datasets[path] = number, dataset
+    if clash := next((path for path in groups if path in datasets), None):
+        raise CorruptError(f"{clash[:200]!r} is a group in one of its files, and no group in another", where=where)
+    if len(groups) + len(datasets) > DEFAULT.tensors:
+        raise LimitError("has more groups or tensors than any model", where=where)
+    order = sorted(datasets, key=_placed)
+    return _Found(
+        roots=[part.roots[0] for part in parts],
+        groups={path: groups[path] for path in sorted(groups, key=_nested)},
+        datasets={path: datasets[path][1] for path in order},
+        files={path: datasets[path][0] for path in order},
+    )
 
 
 def _walk(root: Group, where: str) -> _Found:
     """All groups and datasets by their paths, numbers in the order of their value."""
-    found, seen = _Found(), set[int]()
+    found, seen = _Found([root]), set[int]()
     pending: list[tuple[str, Group]] = [("", root)]
     while pending:
         path, group = pending.pop()
@@ -108,6 +139,7 @@ def _walk(root: Group, where: str) -> _Found:
             member = group.members[name]
             if isinstance(member, Dataset):
                 found.datasets[join(path, name)] = member
+                found.files[join(path, name)] = 0
             elif isinstance(member, Group):
                 inner.append((join(path, name), member))
         pending.extend(reversed(inner))
@@ -121,6 +153,17 @@ def _natural(name: str) -> list[Any]:
         digits = parts[place].lstrip("0")
         parts[place] = (len(digits), digits, parts[place])
     return parts
+
+
+def _placed(path: str) -> list[Any]:
+    """A key that puts paths in the order of a walk: what a group holds itself before what is in groups within it."""
+    *groups, last = path.split("/")
+    return [*((1, _natural(part)) for part in groups), (0, _natural(last))]
+
+
+def _nested(group: str) -> list[Any]:
+    """The same for groups."""
+    return [_natural(part) for part in group.split("/")] if group else []
 
 
 def _structure(found: _Found) -> LayerGroups:
@@ -217,13 +260,16 @@ def _names(structure: LayerGroups, found: _Found, where: str) -> dict[str, str]:
 
 def _own_names(found: _Found, names: Mapping[str, str], where: str) -> dict[str, str]:
     """What `NAMES` says."""
-    text = found.groups[""].attributes.get(NAMES)
-    if text is None:
-        return {}
-    try:
-        plain = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
-        plain = None
-    if not isinstance(plain, dict) or not all(isinstance(name, str) and path in names for path, name in plain.items()):
-        raise CorruptError(f"{NAMES} is no list of the names of tensors", where=where)
-    return plain
+    own: dict[str, str] = {}
+    for root in found.roots:
+        text = root.attributes.get(NAMES)
+        if text is None:
+            continue
+        try:
+            plain = json.loads(text) if isinstance(text, str) else None
+        except (ValueError, RecursionError):
+            plain = None
+        if not isinstance(plain, dict) or not all(isinstance(plain[path], str) and path in names for path in plain):
+            raise CorruptError(f"{NAMES} is no list of the names of tensors", where=where)
+        own.update(plain)
+    return own
