@@ -122,6 +122,17 @@ def test_pickled_objects_and_foreign_members_are_refused_by_name(tmp_path: Path)
         read(tmp_path / "b.npz")
 
 
+def test_folders_in_between_are_no_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **ARRAYS)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("layer/", b"")
+    assert npz.sniff(Location(tmp_path / "a.npz"))
+    assert list(read(tmp_path / "a.npz").tensors) == list(ARRAYS)
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("layer/", b"")
+    assert not npz.sniff(Location(tmp_path / "b.npz"))
+
+
 def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.npz", {"a//b": ArrayTensor(np.array(1))})
     with zipfile.ZipFile(path) as archive:

@@ -100,8 +100,11 @@ def test_what_no_model_has_is_refused_by_name():
         read_header(described(descr="'|O'"), "x")
     with pytest.raises(UnsupportedError, match="several fields"):
         read_header(described(descr="[('a', '<f4'), ('b', '<i4')]"), "x")
-    for descr in ("<M8[ns]", "<f16", "<c32", "|V7", "<i3"):
-        with pytest.raises((UnsupportedError, CorruptError), match="type"):
+    for descr in ("<M8[ns]", "<m8[25s]", "<f16", "<c32", "|V7", "<i3"):
+        with pytest.raises(UnsupportedError, match="type"):
+            read_header(described(descr=f"'{descr}'"), "x")
+    for descr in ("<f4[ns]", "<M8[]"):
+        with pytest.raises(CorruptError, match="is no type of numpy"):
             read_header(described(descr=f"'{descr}'"), "x")
 
 

@@ -41,6 +41,10 @@ def test_a_file_is_read_in_the_order_of_its_data() -> None:
     assert header.metadata == {"k": "v"}
 
 
+def test_metadata_that_is_null_is_none() -> None:
+    assert header_of(stated({"__metadata__": None, "a": tensor()}, b"aaaa")).metadata == {}
+
+
 @pytest.mark.parametrize(
     ("header", "data", "complaint"),
     [
@@ -61,6 +65,7 @@ def test_a_file_is_read_in_the_order_of_its_data() -> None:
         ({"a": []}, b"", "must have dtype"),
         ({"__metadata__": {"k": 1}}, b"", "strings to strings"),
         ({"__metadata__": []}, b"", "strings to strings"),
+        ({"__metadata__": False}, b"", "strings to strings"),
         (b'{"a":' + json.dumps(tensor()).encode() + b',"a":' + json.dumps(tensor()).encode() + b"}", b"1234", "twice"),
         (b'{"__metadata__":{"k":"1","k":"2"}}', b"", "'k' appears twice"),
         (b' {"a":1}', b"", "does not begin with '{'"),

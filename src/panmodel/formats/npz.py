@@ -29,7 +29,7 @@ _LONGEST_NAME = 60_000  # what fits into 16 bits of length, with room for the su
 
 
 def sniff(location: Location) -> bool:
-    """Whether it is a zip archive of nothing but .npy files. Of a damaged archive the first member tells."""
+    """Whether it is a zip archive of nothing but .npy files, and folders. Of a damaged one the first member tells."""
     head = location.head(END_RECORD.size)
     if head.startswith(END):
         return location.open().size == END_RECORD.size  # an archive of no arrays at all
@@ -37,7 +37,8 @@ def sniff(location: Location) -> bool:
         return False
     source = location.open()
     try:
-        return all(name.endswith(_SUFFIX) for name in location.once(Archive).members)
+        files = [name for name in location.once(Archive).members if not name.endswith("/")]
+        return bool(files) and all(name.endswith(_SUFFIX) for name in files)
     except PanmodelError:
         return first_name(source).endswith(_SUFFIX)
 
@@ -56,7 +57,9 @@ def read(location: Location) -> Model:
     archive, where = Archive(location.open(), limits=_LIMITS), str(location)
     tensors: dict[str, Tensor] = {}
     headers: list[tuple[str, npy.Header]] = []
-    for member in archive.members:
+    for member, found in archive.members.items():
+        if member.endswith("/") and not found.size:  # a folder, which archivers put down before what is in it
+            continue
         header, tensor = _tensor(archive, member, where)
         if tensor.name in tensors:
             raise CorruptError(f"two arrays have the name {tensor.name!r}", where=where)

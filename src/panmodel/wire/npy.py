@@ -35,7 +35,7 @@ _ENTRY = re.compile(
     r"""(?P<value>'[^'\\]*'|"[^"\\]*"|True|False|\([\dL,\s]*\)|\[)\s*(?P<end>,?)"""
 )
 _END = re.compile(r"\s*\}\s*(?:# panmodel (?P<comment>\{[ -~]*\})\s*)?")
-_DESCR = re.compile(r"(?P<order>[<>=|]?)(?P<kind>[a-zA-Z?])(?P<width>\d{0,12})")
+_DESCR = re.compile(r"(?P<order>[<>=|]?)(?P<kind>[a-zA-Z?])(?P<width>\d{0,12})(?:(?<=[mM]8)\[\w{1,9}\])?")
 _DIMENSION = re.compile(r"\s*(\d{1,19})L?\s*")
 
 #: Kind and bytes of numpy's descriptors → our types.

@@ -76,7 +76,9 @@ def read_header(source: Source, *, limits: Limits = DEFAULT) -> Header:
         raise LimitError(f"a header of {length} bytes exceeds {limits.header_bytes}", where=source.name)
     source.check(_LENGTH, length)
     fields = strict_json.parse(source.read(_LENGTH, length), source.name, "the header", limits=limits)
-    metadata = fields.pop(_METADATA, {})
+    metadata = fields.pop(_METADATA, None)
+    if metadata is None:  # which the official reader takes for none as well
+        metadata = {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _corrupt(source, "__metadata__ must map strings to strings")
     begin = _LENGTH + length
