@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from tests.object_checkpoints import FIXTURES
@@ -198,6 +200,18 @@ def test_many_optimizers_with_long_lists_are_refused(monkeypatch):
     monkeypatch.setattr(object_training, "DEFAULT", Limits(fields=1000))
     with pytest.raises(LimitError, match="more than 1000"):
         made.state(**optimizers)
+
+
+def test_the_time_of_a_long_list_grows_with_its_length():
+    made, number = Objects(), 60_000
+    weights = [made.variable(f"dense_{index}") for index in range(number)]
+    slots = [made.variable(f"adam/dense_{index}_m") for index in range(number)]
+    listed = made.list_of(*weights, *slots)
+    optimizer = made.object(_trainable_variables=made.list_of(*weights), _variables=listed, iterations=0)
+    begin = time.process_time()
+    state = made.state(opt=optimizer)
+    assert time.process_time() - begin < 10
+    assert len(state.slots) == number
 
 
 def test_weights_alone_are_no_training():

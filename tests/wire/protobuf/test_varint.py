@@ -14,10 +14,10 @@ from panmodel.wire.protobuf.varint import (
     BYTES,
     FIXED32,
     FIXED64,
+    MEANINGS,
     PACKING,
     SCALARS,
     VARINT,
-    number_of,
     scalar_bytes,
     unpack_varints,
     varint,
@@ -65,7 +65,7 @@ def test_many_numbers_come_back(pair):
 @given(st.integers(0, (1 << 64) - 1), st.sampled_from(sorted(RANGES)))
 def test_one_at_a_time_is_all_at_once(bits, kind):
     """Also for numbers beyond the kind, of which the lower half counts."""
-    assert unpack_varints(varint(bits), kind).tolist() == [int(number_of(kind, bits))]
+    assert unpack_varints(varint(bits), kind).tolist() == [int(MEANINGS[kind](bits))]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_one_at_a_time_is_all_at_once(bits, kind):
     ],
 )
 def test_what_bits_mean(kind, bits, number):
-    assert number_of(kind, bits) == number
+    assert MEANINGS[kind](bits) == number
 
 
 def test_a_truth_is_a_truth_whatever_its_bits():

@@ -112,7 +112,8 @@ class _Finder:
                 self._step = step
             self._names[name] = None
         self._take_scalars({name: child for name, child in children.items() if name not in _COUNTERS})
-        listed = [name for name in self._listed(children, "_variables") if name not in weights]
+        among = frozenset(weights)
+        listed = [name for name in self._listed(children, "_variables") if name not in among]
         own = [name for name in listed if name not in self._names]
         self._take_listed(own, weights, self._take_lists(children, weights))
         found = frozenset(slot for slots in self._slots.values() for slot in slots)

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
 
-from panmodel.wire.protobuf.varint import BYTES, SCALARS
+from panmodel.wire.protobuf.varint import BYTES, MEANINGS, SCALARS
 
 #: Where an inner message lies: offset and size in its source, and its bytes if they are in memory.
 Piece = tuple[int, int, "bytes | None"]
@@ -39,6 +39,7 @@ class Field:
         name: The attribute that holds it.
         nested: Whether it is decoded when asked for.
         wire: Its wire type.
+        meaning: What the number of a varint means.
     """
 
     number: int
@@ -58,6 +59,11 @@ class Field:
     def wire(self) -> int:
         """The wire type of one element."""
         return BYTES if self.nested else SCALARS[self.kind][0]
+
+    @cached_property
+    def meaning(self) -> Callable[[int], int] | None:
+        """What the number of a varint means; None for fields that are none."""
+        return MEANINGS.get(self.kind)
 
     @cached_property
     def message(self) -> type[Message]:
@@ -133,6 +139,7 @@ class Message:
 
     fields: ClassVar[dict[int, Field]] = {}
     by_name: ClassVar[dict[str, Field]] = {}
+    expected: ClassVar[dict[int, Field]] = {}
     pending: Pending | None
 
     def __init_subclass__(cls) -> None:
@@ -142,6 +149,7 @@ class Message:
             setattr(cls, name, _Nested(known) if known.nested else known.absent)
         cls.fields = {known.number: known for known in sorted(declared.values(), key=lambda known: known.number)}
         cls.by_name = declared
+        cls.expected = {known.number << 3 | known.wire: known for known in declared.values()}
 
     def __init__(self, **values: Any) -> None:
         self.pending = None

@@ -18,7 +18,6 @@ from panmodel.wire.protobuf.varint import (
     PACKING,
     SCALARS,
     VARINT,
-    number_of,
     unpack_varints,
     varint,
 )
@@ -27,6 +26,7 @@ M = TypeVar("M", bound=Message)
 
 _KEEP = 512  # inner messages up to this many bytes are kept in memory until they are asked for, others read again
 _AHEAD = 1 << 20  # the most that is read at once while fields follow each other
+_COUNTED, _GROUPS = (VARINT, BYTES), (3, 4)
 _HEADER = 32  # more than a tag and a length, or a tag and a number, can take
 
 #: One field as `walk` finds it: tag, number (of a varint), offset and size of its bytes, and they if in memory.
@@ -71,38 +71,51 @@ def walk(source: Source, piece: Piece, *, groups: bool = False) -> Iterator[RawF
     base, nbytes, data = piece
     keep, ahead = (nbytes if data is not None else _KEEP), _KEEP
     data = data or b""
-    start = position = count = 0  # where data begins and where the next field does, in the message
+    start = at = head = count = 0  # where data begins in the message, and where in them the next byte and field do
+    refill = len(data) - _HEADER if len(data) < nbytes else nbytes  # from here on, a header may need more of them
     try:
-        while position < nbytes:
-            at = position - start
-            if at + _HEADER > len(data) and start + len(data) < nbytes:
+        while start + at < nbytes:
+            if at > refill:
+                position = start + at
                 ahead = min(ahead * 4, _AHEAD) if at <= len(data) else _KEEP
                 data = source.read(base + position, min(nbytes - position, ahead))
                 start, at = position, 0
-            tag, at = _varint_at(data, at)
+                refill = len(data) - _HEADER if start + len(data) < nbytes else nbytes
+            head = at
+            tag = data[at]  # most numbers are of one byte
+            at += 1
+            if tag >= 0x80:
+                tag, at = _varint_at(data, head)
             wire = tag & 7
             number = length = 0
-            if wire == BYTES:
-                length, at = _varint_at(data, at)
-            elif wire == VARINT:
-                number, at = _varint_at(data, at)
-            elif not (groups and wire in (3, 4)):
-                length = _fixed_size(wire, source, base + position)
-            position = start + at
-            if length > nbytes - position:
-                message = f"a field announces {length} bytes, {nbytes - position} are left in its message"
-                raise _fault(message, source, base + position, TruncatedError)
-            inside = length <= keep and at + length <= len(data)
-            yield tag, number, base + position, length, data[at : at + length] if inside else None
-            position += length
+            if wire in _COUNTED:
+                number = data[at]
+                at += 1
+                if number >= 0x80:
+                    number, at = _varint_at(data, at - 1)
+                if wire == BYTES:
+                    number, length = 0, number
+            elif not (groups and wire in _GROUPS):
+                length = _fixed_size(wire, source, base + start + head)
+            end = at + length
+            if start + end > nbytes:
+                message = f"a field announces {length} bytes, {nbytes - start - at} are left in its message"
+                raise _fault(message, source, base + start + at, TruncatedError)
+            inside = length <= keep and end <= len(data)
+            yield tag, number, base + start + at, length, data[at:end] if inside else None
+            at = end
             count += 1
             if count > DEFAULT.fields:
                 raise LimitError(f"a message of more than {DEFAULT.fields} fields", where=source.name)
-    except IndexError:
-        fault = "a number runs past the end of its message"
-        raise _fault(fault, source, base + position, TruncatedError) from None
-    except OverflowError:
-        raise _fault("a number of more than ten bytes", source, base + position) from None
+    except (IndexError, OverflowError) as error:
+        raise _unended(error, source, base + start + head) from None
+
+
+def _unended(error: Exception, source: Source, offset: int) -> CorruptError:
+    """What to say of a number that `_varint_at` finds no end of."""
+    if isinstance(error, IndexError):
+        return _fault("a number runs past the end of its message", source, offset, TruncatedError)
+    return _fault("a number of more than ten bytes", source, offset)
 
 
 def _varint_at(data: bytes, at: int) -> tuple[int, int]:
@@ -172,39 +185,45 @@ def _fill(message: Message, source: Source, piece: Piece, depth: int) -> None:
     if depth < 0:
         where = f"{source.name} at offset {piece[0]}"
         raise LimitError(f"messages lie more than {DEFAULT.nesting} deep within each other", where=where)
-    fields, values = message.fields, message.__dict__
+    expected, values = message.expected, message.__dict__
     for tag, number, offset, length, data in walk(source, piece):
-        known = fields.get(tag >> 3)
+        known = expected.get(tag)
         if known is None:
-            if tag < 8:
-                raise _fault("a field numbered 0", source, offset)
-            continue
-        wire = tag & 7
-        if known.nested:
-            if wire != BYTES:
-                raise _wrong_wire(known, wire, source, offset)
+            _fill_other(message, tag, source, (offset, length, data))
+        elif known.nested:
             if message.pending is None:
                 message.pending = _Unread(source, depth)
             message.pending.pieces.setdefault(known.name, []).append((offset, length, data))
         elif known.numbers:
-            _add_numbers(values, known, wire, number, Extent(source, offset, length))
-        elif wire == known.wire:
-            value = _scalar(known, number, source, (offset, length, data))
+            _numbers(values, known).add_one(varint(number) if known.wire == VARINT else source.read(offset, length))
+        else:
+            meaning = known.meaning
+            value = meaning(number) if meaning else _value(known, source, (offset, length, data))
             if known.repeated:
                 values.setdefault(known.name, []).append(value)
             else:
                 values[known.name] = value
-        elif known.repeated and wire == BYTES:
-            values.setdefault(known.name, []).extend(_packed(known, Extent(source, offset, length)))
-        else:
-            raise _wrong_wire(known, wire, source, offset)
 
 
-def _scalar(known: Field, number: int, source: Source, piece: Piece) -> Any:
+def _fill_other(message: Message, tag: int, source: Source, piece: Piece) -> None:
+    """Take a field of another wire type than its own: repeated numbers that are packed, and fields that are unknown."""
+    known, wire = message.fields.get(tag >> 3), tag & 7
+    offset, length, _ = piece
+    if known is None:
+        if tag < 8:
+            raise _fault("a field numbered 0", source, offset)
+    elif wire != BYTES or known.nested or not known.repeated:
+        raise _wrong_wire(known, wire, source, offset)
+    elif known.numbers:
+        _numbers(message.__dict__, known).add_run(Extent(source, offset, length))
+    else:
+        message.__dict__.setdefault(known.name, []).extend(_packed(known, Extent(source, offset, length)))
+
+
+def _value(known: Field, source: Source, piece: Piece) -> Any:
+    """What is no varint: a number of fixed width, a text, bytes or where they lie."""
     kind = known.kind
     offset, length, data = piece
-    if known.wire == VARINT:
-        return number_of(kind, number)
     if kind == "blob":
         return Extent(source, offset, length)
     if data is None:
@@ -234,16 +253,11 @@ def _packed(known: Field, extent: Extent) -> list[Any]:
     return [bool(number) for number in found] if known.kind == "bool" else list(found)
 
 
-def _add_numbers(values: dict[str, Any], known: Field, wire: int, number: int, extent: Extent) -> None:
-    numbers = values.get(known.name)
+def _numbers(values: dict[str, Any], known: Field) -> Numbers:
+    numbers: Numbers | None = values.get(known.name)
     if numbers is None:
         numbers = values[known.name] = Numbers(known.kind)
-    if wire == BYTES:
-        numbers.add_run(extent)
-    elif wire == known.wire:
-        numbers.add_one(varint(number) if wire == VARINT else extent.read())
-    else:
-        raise _wrong_wire(known, wire, extent.source, extent.offset)
+    return numbers
 
 
 def _wrong_wire(known: Field, wire: int, source: Source, offset: int) -> CorruptError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from panmodel.errors import CorruptError
@@ -52,16 +53,28 @@ def scalar_bytes(kind: str, value: Any) -> bytes:
     return struct.pack(PACKING[kind], value) if kind in PACKING else varint(int(value))
 
 
-def number_of(kind: str, number: int) -> int | bool:
-    """What 64 bits mean for a kind: 32-bit kinds take the lower half, as every implementation does."""
-    if kind == "int64":
-        return number - (1 << 64) if number >> 63 else number
-    if kind in ("int32", "enum"):
-        number &= 0xFFFFFFFF
-        return number - (1 << 32) if number >> 31 else number
-    if kind == "bool":
-        return bool(number)
-    return number & 0xFFFFFFFF if kind == "uint32" else number
+def _int64(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _int32(number: int) -> int:
+    number &= 0xFFFFFFFF
+    return number - (1 << 32) if number >> 31 else number
+
+
+def _uint32(number: int) -> int:
+    return number & 0xFFFFFFFF
+
+
+#: What 64 bits mean for each kind of varint: 32-bit kinds take the lower half, as every implementation does.
+MEANINGS: dict[str, Callable[[int], int]] = {
+    "int32": _int32,
+    "int64": _int64,
+    "uint32": _uint32,
+    "uint64": int,
+    "enum": _int32,
+    "bool": bool,
+}
 
 
 def unpack_varints(data: bytes, kind: str) -> np.ndarray:
