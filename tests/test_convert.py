@@ -194,6 +194,7 @@ def test_weights_that_the_graph_leaves_out_are_named(tmp_path):
         ({"outputs": ["probabilites:0"]}, UnknownNameError, "probabilities"),
         ({"inputs": ["image:0"]}, UnknownNameError, "images"),
         ({"to": "onxx"}, UnknownNameError, "onnx"),
+        ({"outputs": []}, UsageError, "no output is named"),
         ({"weights_only": True, "outputs": ["logits:0"]}, UsageError, "cut"),
     ],
 )

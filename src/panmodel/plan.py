@@ -86,8 +86,10 @@ def plan(model: Model, record: Format, request: Request, *, weights_only: bool =
 
     Raises:
         UnsupportedError: There is no way.
-        UsageError: Names to cut at, and no graph.
+        UsageError: Names to cut at, and no graph; or the names of no outputs at all.
     """
+    if request.outputs is not None and not request.outputs:
+        raise UsageError("no output is named", hint="leave out --outputs, and they are found")
     if model.dialect is None or record.target_dialect is None or weights_only:
         if request.cuts:
             raise UsageError("inputs and outputs say where to cut a graph, and no graph is converted here")

@@ -14,13 +14,13 @@ from panmodel.model.format import Format, Holds
 @json_option
 def command(*, markdown: bool, as_json: bool) -> None:
     """List the formats that are read and written."""
-    rows = [_row(record) for record in registry().values()]
+    records = registry().values()
     if as_json:
-        print_json([dict(zip(HEAD, row, strict=True)) for row in rows])
+        print_json([_plain(record) for record in records])
     elif markdown:
         click.echo(table())
     else:
-        print_table([HEAD, *rows], indent="")
+        print_table([HEAD, *map(_row, records)], indent="")
 
 
 HEAD = ("format", "files", "read", "write", "holds", "what it is")
@@ -33,6 +33,21 @@ def table() -> str:
 
 
 def _row(record: Format) -> tuple[str, ...]:
-    holds = ", ".join(str(part.name).lower() for part in Holds if part & record.holds)
-    files = " ".join(record.extensions)
+    files, holds = " ".join(record.extensions), ", ".join(_holds(record))
     return (record.name, files, "yes" if record.read else "", "yes" if record.write else "", holds, record.summary)
+
+
+def _plain(record: Format) -> dict[str, object]:
+    return {
+        "name": record.name,
+        "summary": record.summary,
+        "extensions": list(record.extensions),
+        "spec": record.spec,
+        "read": record.read is not None,
+        "write": record.write is not None,
+        "holds": _holds(record),
+    }
+
+
+def _holds(record: Format) -> list[str]:
+    return [str(part.name).lower() for part in Holds if part & record.holds]
