@@ -68,13 +68,25 @@ def test_stored_weights_are_read_in_place(tmp_path):
     assert path.read_bytes().count(extent.read()) == 1
 
 
-def test_a_flipped_bit_in_weights_is_found(tmp_path):
-    path = archive(tmp_path)
+def flipped(folder, **members):
+    """An archive with another bit in a matrix, where none of its numbers is."""
+    path = archive(folder, **members)
     whole = bytearray(path.read_bytes())
     place = whole.index(np.arange(6, dtype=np.float32).tobytes()) + 9
     whole[place] ^= 1
     path.write_bytes(whole)
-    model = pm.read(path)
+    return path
+
+
+def test_a_flipped_bit_in_weights_is_found_before_the_step_is_told(tmp_path):
+    with pytest.raises(CorruptError, match=r"model.keras.*optimizer/vars/0.*CRC-32"):
+        pm.read(flipped(tmp_path))
+
+
+def test_large_weights_are_not_summed_until_one_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras_archive, "_SUMMED_AT_ONCE", 100)
+    model = pm.read(flipped(tmp_path))
+    assert model.training.step == 7
     for name in ("layers/head/vars/0", "optimizer/vars/0"):  # a matrix, and the number of steps
         with pytest.raises(CorruptError, match=rf"{name}.*CRC-32"):
             model.tensors[name].numpy()

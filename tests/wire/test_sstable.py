@@ -209,6 +209,19 @@ def test_blocks_are_checked_when_one_of_their_entries_is_looked_up():
         table.find(ENTRIES[50][0])
 
 
+def test_what_is_in_a_damaged_block():
+    data = bytearray(b"".join(encode_table(ENTRIES, block_bytes=100)))
+    data[data.index(b"value 50")] ^= 1
+    table = Table(MemorySource(bytes(data)))
+    found = table.beside(ENTRIES[50][0], 100)
+    assert ENTRIES[50][0] in found and set(found) < {key for key, _ in ENTRIES}
+    assert table.beside(ENTRIES[50][0], 2) == found[:2]
+    assert table.beside(ENTRIES[-1][0] + b"z", 2) == []
+    compressed = bytearray(single_block_table(encode_block(ENTRIES), snappy=True))
+    compressed[8] ^= 1
+    assert Table(MemorySource(bytes(compressed))).beside(b"", 2) == []
+
+
 @pytest.mark.parametrize(
     "block",
     [

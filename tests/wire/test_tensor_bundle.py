@@ -21,6 +21,7 @@ from panmodel.wire.tensor_bundle import (
     read_strings,
     shard_name,
     slice_key,
+    slice_name,
 )
 from panmodel.wire.tensorflow_messages import VersionDef
 
@@ -74,6 +75,13 @@ def test_keys_of_slices_are_in_the_order_of_their_starts(first, second):
 def test_keys_of_slices_are_in_the_order_of_the_names(first, second):
     one, other = slice_key(first, box((0, 1))), slice_key(second, box((0, 1)))
     assert (one < other) == (first.encode() < second.encode())
+
+
+@given(st.text(max_size=12) | st.sampled_from(["a\0b", "\0\1", "ÿ"]), st.integers(0, 9))
+def test_the_name_in_a_key(name, start):
+    key = slice_key(name, box((start, 1)))
+    assert slice_name(key) == name
+    assert isinstance(slice_name(key[:start]), str)
 
 
 def test_zero_bytes_of_a_name_are_escaped():

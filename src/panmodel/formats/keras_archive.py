@@ -19,6 +19,9 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 _DOCUMENTS = (_METADATA, _CONFIG)
 #: Weights that are deflated, which Keras does not do, are held in memory.
 _MOST_INFLATED = 1 << 30
+#: Weights that are summed when the archive is opened, if it has a step or a rate to be told. Of larger ones these few
+#: numbers are believed at first; whoever then reads any tensor, as each conversion does, learns of damage.
+_SUMMED_AT_ONCE = 64 << 20
 
 
 def sniff(location: Location) -> bool:
@@ -52,6 +55,7 @@ def read(location: Location) -> Model:
         where,
         documents=documents,
         checksum=lambda: archive.standing(_WEIGHTS),
+        at_once=archive.members[_WEIGHTS].size <= _SUMMED_AT_ONCE,
     )
     if not model.tensors and (said := archive.standing(_WEIGHTS).verify()):  # else each tensor is held against it
         message = f"{_WEIGHTS} lists no weights and does not meet its checksum: {said}"

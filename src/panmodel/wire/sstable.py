@@ -11,9 +11,11 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
-from panmodel.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsupportedError
 from panmodel.io.source import Extent, MemorySource, PartSource, Source
 from panmodel.limits import DEFAULT
 from panmodel.wire.checksums import crc32c, mask
@@ -127,6 +129,20 @@ class Table:
         content = self._block(0)
         first = next(_located_entries(content), None)
         return (first[0], Extent(content, *first[1:])) if first is not None else None
+
+    def beside(self, key: bytes, most: int) -> list[bytes]:
+        """The first keys of the block that would have a key, held against no sum: to say what is in a damaged one.
+
+        Args:
+            key: The key.
+            most: How many are wanted; there are fewer where the damage hides them.
+        """
+        found: list[bytes] = []
+        number = bisect_left(self._lasts, key)
+        if number < len(self._lasts):
+            with suppress(PanmodelError):
+                found.extend(known for known, _, _ in islice(_located_entries(self._block(number)), most))
+        return found
 
     def _content(self, number: int) -> Source:
         """The content of a block that has met its sum; the last one is kept."""

@@ -153,6 +153,13 @@ def slice_key(name: str, box: TensorSliceProto) -> bytes:
     return b"".join(parts)
 
 
+def slice_name(key: bytes) -> str:
+    """The name in the key of a slice; as much of it as there is in one that is damaged."""
+    escaped = key[1:].partition(b"\0\1")[0]
+    name = re.sub(rb"\x00\xff|\xff\x00", lambda found: found[0][:1], escaped)
+    return name.decode("utf-8", "backslashreplace")
+
+
 def _string(text: bytes) -> bytes:
     """Bytes 00 and ff are escaped, so that the end is told from both."""
     return re.sub(rb"[\x00\xff]", lambda found: found[0] + (b"\xff" if found[0] == b"\0" else b"\0"), text) + b"\0\1"

@@ -150,6 +150,18 @@ def test_a_flipped_bit_names_the_tensor(tmp_path):
         tensors["b"].numpy()
 
 
+def test_a_flipped_bit_beside_the_list_of_tensors_names_some(tmp_path):
+    made = SliceTable()
+    for number in range(9):
+        made.add(f"layer_{number}/w", np.arange(10, dtype=np.float32))
+    path = made.write(tmp_path / "a")
+    data = bytearray(path.read_bytes())
+    data[data.rindex(np.arange(10, dtype=np.float32).tobytes())] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(CorruptError, match=r"list of all tensors, and elements of 'layer_0/w', .*'layer_4/w', …"):
+        read(path)
+
+
 def test_contradictions(tmp_path):
     first = SliceTable().add("a", np.ones(3, np.float32)).write(tmp_path / "a")
     other = SliceTable().add("a", np.ones(4, np.float32)).write(tmp_path / "b")

@@ -8,6 +8,7 @@ from typing import Any
 from panmodel.model.keras.configuration import parsed
 from panmodel.model.keras.reading import read_contents
 from panmodel.model.keras.structure import LayerGroups, Layout
+from panmodel.model.keras.tensor import DatasetTensor
 from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost, TensorsIncomplete
 from panmodel.model.tensor import Checksum
@@ -24,6 +25,7 @@ def model_of(
     *,
     documents: Mapping[str, str] | None = None,
     checksum: Callable[[], Checksum] | None = None,
+    at_once: bool = False,
     more: Sequence[Group] = (),
 ) -> Model:
     """Open the weights of Keras.
@@ -34,6 +36,8 @@ def model_of(
         where: The file that the user named, for messages.
         documents: Name → text of what lies beside the weights.
         checksum: Makes what the HDF5 file is held against.
+        at_once: Whether the few numbers of a training state are held against it as well, for which all of the file is
+            read.
         more: The root groups of further files of the same model.
 
     Raises:
@@ -42,11 +46,12 @@ def model_of(
     found = read_contents(root, where, *more)
     structure = found.structure
     structure.documents.update(documents or {})
+    if checksum is not None and at_once:
+        _hold(found.tensors, checksum, where)
     # tensors of a TensorFlow checkpoint that were written to HDF5 still tell their slots by their names
     training = structure.training_state(found.tensors) or tensorflow.training_state(found.tensors)
-    if checksum is not None:  # not sooner: for the few numbers of a training state all of the file would be read
-        for tensor in found.tensors.values():
-            tensor.hold_against(checksum)
+    if checksum is not None and not at_once:
+        _hold(found.tensors, checksum, where)
     metadata = _metadata(structure)
     model = Model(name, None, found.tensors, training, structure, metadata, source=where)
     if found.skipped:
@@ -54,6 +59,11 @@ def model_of(
     if found.dropped:
         model.notices.append(MetadataLost("attributes that are neither text nor numbers", tuple(found.dropped)))
     return model
+
+
+def _hold(tensors: Mapping[str, DatasetTensor], checksum: Callable[[], Checksum], where: str) -> None:
+    for tensor in tensors.values():
+        tensor.hold_against(checksum, where)
 
 
 def _metadata(structure: LayerGroups) -> dict[str, Any]:

@@ -30,10 +30,16 @@ class DatasetTensor(Tensor):
         self.name, self.dtype, self.shape = name, dtype, dataset.shape
         self._dataset = dataset
         self._checksum: Callable[[], Checksum] | None = None
+        self._where = ""
 
-    def hold_against(self, checksum: Callable[[], Checksum]) -> None:
-        """From now on hold the file that the dataset is in against what this makes, before elements are given."""
-        self._checksum = checksum
+    def hold_against(self, checksum: Callable[[], Checksum], where: str = "") -> None:
+        """From now on hold the file that the dataset is in against what this makes, before elements are given.
+
+        Args:
+            checksum: Makes it.
+            where: The file, for messages.
+        """
+        self._checksum, self._where = checksum, where
 
     @property
     def extent(self) -> Extent | None:  # type: ignore[override]
@@ -59,7 +65,8 @@ class DatasetTensor(Tensor):
     def _verify(self) -> None:
         if self._checksum is not None and (said := self._checksum().verify()):
             hint = "the stored bytes are damaged: fetch the file again"
-            raise CorruptError(f"tensor {self.name!r} is in a file that does not meet its checksum: {said}", hint=hint)
+            message = f"tensor {self.name!r} is in a file that does not meet its checksum: {said}"
+            raise CorruptError(message, where=self._where, hint=hint)
 
 
 def element_type(dataset: Dataset) -> DType | None:

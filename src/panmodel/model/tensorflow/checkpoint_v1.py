@@ -19,7 +19,7 @@ from panmodel.wire.protobuf import Numbers, decode
 from panmodel.wire.protobuf.varint import unpack_varints
 from panmodel.wire.saved_tensor_slices import SavedSliceMeta, SavedTensorSlices
 from panmodel.wire.sstable import Table
-from panmodel.wire.tensor_bundle import TensorSliceProto, slice_key
+from panmodel.wire.tensor_bundle import TensorSliceProto, slice_key, slice_name
 from panmodel.wire.tensorflow_messages import TensorProto, VersionDef
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1  # what TensorFlow writes; min_consumer of a file that we read is at most this
 _WIDEST = 10  # bytes of a number on the wire
+_MOST_SHOWN = 6  # keys of a damaged block, the first of which is that of the list of tensors
 #: Element type → the list of a TensorProto that has its elements.
 _LISTS = {
     "float32": "float_val", "float64": "double_val", "complex64": "scomplex_val", "complex128": "dcomplex_val",
@@ -168,7 +169,13 @@ def read_v1_tensors(sources: Sequence[Source]) -> dict[str, Tensor]:
 def _listed(table: Table) -> Sequence[SavedSliceMeta]:
     """The tensors of one file, as its first entry says."""
     where = table.source.name
-    extent = table.find(b"")
+    try:
+        extent = table.find(b"")
+    except CorruptError as error:
+        keys = table.beside(b"", _MOST_SHOWN)[1:]
+        held = ", ".join(repr(slice_name(key)[:200]) for key in keys) + ", …" * (len(keys) == _MOST_SHOWN - 1)
+        text = f"{error.message}; it has the list of all tensors" + (f", and elements of {held}" if held else "")
+        raise type(error)(text, where=error.where, hint=error.hint) from None
     message = decode(SavedTensorSlices, extent.source, extent.offset, extent.nbytes) if extent else None
     if message is None or message.meta is None:
         raise CorruptError("the first entry does not list the tensors of a checkpoint", where=where)
