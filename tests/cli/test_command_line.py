@@ -47,6 +47,25 @@ def test_errors_of_the_system_in_json(capsys, tmp_path):
     assert code == 3 and json.loads(out)["error"]["exit_code"] == 3
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("inspect", CHECKPOINT), ("formats", "--markdown")])
+@pytest.mark.parametrize("encoding", ["latin-1", "cp437", "ascii"])
+def test_terminals_may_lack_characters(arguments, encoding):
+    command, environment = [sys.executable, "-m", "panmodel", *arguments], os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=environment, check=True)
+    assert done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("verb", ["diff", "inspect"])
+def test_faults_of_our_own_are_no_answers(capsys, monkeypatch, verb):
+    def fail(*_, **__):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(f"panmodel.cli.{verb}.{verb}", fail)
+    code, out, err = call(capsys, verb, *["a", "b"][: 2 if verb == "diff" else 1], "--json")
+    assert code == json.loads(out)["error"]["exit_code"] == 70
+    assert "ZeroDivisionError: oh" in err and "please report" in err
+
+
 @pytest.mark.parametrize("verb", ["inspect", "scan"])
 def test_what_may_not_be_read_is_for_the_verb_to_say(capsys, monkeypatch, verb):
     monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything

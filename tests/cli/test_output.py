@@ -26,6 +26,12 @@ def test_columns_are_aligned_and_numbers_flush_right(capsys):
     assert capsys.readouterr().out == "a  7\nb  many\n"
 
 
+def test_one_long_cell_does_not_widen_the_others(capsys):
+    print_table([("n" * 500, "a"), ("short", "b")])
+    long, short = capsys.readouterr().out.splitlines()
+    assert long == "  " + "n" * 500 + "  a" and len(short) < 120
+
+
 def test_no_rows_print_nothing(capsys):
     print_table([])
     assert capsys.readouterr().out == ""

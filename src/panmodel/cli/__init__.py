@@ -1,18 +1,20 @@
 """The command `panmodel`: one file per subcommand, found by directory. Data on stdout, talk on stderr.
 
 Exit codes: 0 fine or same · 1 differs, or findings · 2 usage · 3 unreadable or corrupt · 4 unsupported · 5 refused as
-unsafe · 130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP, with nothing left half-written either · 141 whoever
-read the output closed it before its end, so that the answer did not arrive.
+unsafe · 70 a fault of panmodel's own · 130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP, with nothing left
+half-written either · 141 whoever read the output closed it before its end, so that the answer did not arrive.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import pkgutil
 import signal
 import sys
+import traceback
 from types import FrameType
 
 import click
@@ -20,7 +22,7 @@ import click
 from panmodel.errors import PanmodelError
 from panmodel.version import VERSION
 
-INTERRUPTED, CLOSED, UNREADABLE, USAGE = 130, 141, 3, 2
+INTERRUPTED, CLOSED, FAULT, UNREADABLE, USAGE = 130, 141, 70, 3, 2
 #: Objects that are made between two searches for cycles of them: a listing makes many that live to its end, and to walk
 #: over them again and again would take a third of its time.
 _COLLECTED = (50_000, 20, 100)
@@ -69,6 +71,9 @@ class _Ended(BaseException):
 def main() -> None:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(*_COLLECTED)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal has no character for is spelled, and no error
+            stream.reconfigure(errors="backslashreplace")
     try:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored, as under nohup
@@ -118,6 +123,10 @@ def run(arguments: list[str]) -> int:
         where, message = str(error.filename or ""), error.strerror or str(error)
         _report_as_json(arguments, type(error).__name__, message, where=where, exit_code=UNREADABLE)
         return _say(f"{where}: {message}" if where else message, UNREADABLE)
+    except Exception as error:  # which must not look like an answer, as Python's own code for it would
+        traceback.print_exc()
+        _report_as_json(arguments, type(error).__name__, str(error), exit_code=FAULT)
+        return _say("this is a fault of panmodel: please report it, with what stands above", FAULT)
 
 
 def _say(text: str, code: int) -> int:

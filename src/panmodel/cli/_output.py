@@ -27,12 +27,16 @@ def _finite(plain: Any) -> Any:
     return str(plain) if isinstance(plain, float) and (plain != plain or abs(plain) == float("inf")) else plain
 
 
+#: Columns are aligned up to so many characters; what is longer juts out of its row alone.
+_WIDEST = 100
+
+
 def print_table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> None:
     """Print rows with aligned columns; columns of numbers align right."""
     if not rows:
         return
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [min(max(len(row[column]) for row in rows), _WIDEST) for column in range(len(rows[0]))]
     right = [all(_is_number(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
