@@ -48,6 +48,26 @@ def test_a_name_alone_makes_no_slot(name):
     assert found(**{"w": (2, 3), name: (4,)}) == []
 
 
+def test_an_optimizer_of_any_other_name():
+    shapes = {"a/w": (2, 3), "a/b": (3,), "a/w/OfG": (2, 3), "a/w/OfG_1": (2, 3), "a/b/OfG": (3,), "a/b/OfG_1": (3,)}
+    slots = list(find_slots(tensors(**shapes, **{"a/w/Adam": (2, 3)})))
+    assert slot_names([slot for slot in slots if slot.variable == "a/b"]).keys() == {"OfG", "OfG_1"}
+    assert {slot.kind for slot in slots} == {"adam", ""}
+    assert {name for slot in slots for name in slot.names} == (shapes.keys() | {"a/w/Adam"}) - {"a/w", "a/b"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"norm/scale": (3,)},  # one alone
+        {"norm/scale": (3,), "w/scale": (7,)},  # another shape
+        {"norm/scale": (3,), "w/scale": (2,), "dense/scale": (2,)},  # one of no variable
+    ],
+)
+def test_weights_within_the_scope_of_another_are_no_slots(other):
+    assert found(norm=(3,), w=(2,), **other) == []
+
+
 def test_names_made_to_take_long_do_not():
     count = 10_000
     names = [

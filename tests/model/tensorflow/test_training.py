@@ -95,6 +95,7 @@ def test_what_belongs_to_the_training_is_named():
             "opt/learning_rate": np.float32(0.1),
             "scale/loss_scale": np.float32(8),
             "scale/good_steps": np.int32(3),
+            "bad_steps": np.int32(1),
             "epoch": np.int32(2),
             "weight/scale": np.float32(1),
         },
@@ -103,7 +104,14 @@ def test_what_belongs_to_the_training_is_named():
     assert (state.step, state.epoch, state.optimizer) == (12, 2, "adam")
     assert state.names == set(found) - {"a/w", "b", "lr/w", "weight/scale"}
     assert state.hyperparameters == pytest.approx(
-        {"beta1_power": 0.25, "beta2_power": 0.5, "learning_rate": 0.1, "loss_scale": 8, "good_steps": 3}
+        {
+            "beta1_power": 0.25,
+            "beta2_power": 0.5,
+            "learning_rate": 0.1,
+            "loss_scale": 8,
+            "good_steps": 3,
+            "bad_steps": 1,
+        }
     )
     assert list(state.slots["b"]) == ["exponential_moving_average"]
 

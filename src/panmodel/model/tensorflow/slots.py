@@ -3,7 +3,8 @@
 An optimizer of TensorFlow 1 names its slots after the variable and itself: `conv/kernel/Adam`, `conv/kernel/Adam_1`.
 Those of tf.keras put their own name first: `Adam/conv/kernel/m`. A tensor counts as a slot if it has such a name, and
 the variable so named is in the file with the same shape. Where an optimizer was made inside a name scope, the scope
-comes first: `train/conv/kernel/Adam`.
+comes first: `train/conv/kernel/Adam`. The user may have given the optimizer any other name (`conv/kernel/AdamOfG`,
+`conv/kernel/AdamOfG_1`): then it counts if every tensor whose name ends so is named after a variable of its shape.
 
 Slots of partitioned variables may be stored part by part under names of their own, cut off at some letter
 (`embedding/rt_0/Momentum`), each with the shape of the whole and one slice: these are put together.
@@ -37,8 +38,8 @@ OPTIMIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Adadelta": ("adadelta", ("accum", "accum_update")),
     "Ftrl": ("ftrl", ("accum", "linear")),
     "LARSOptimizer": ("lars", ("momentum",)),
-    "PowerSign": ("powersign", ("m",)),
-    "AddSign": ("addsign", ("m",)),
+    "PowerSignOptimizer": ("powersign", ("m",)),
+    "AddSignOptimizer": ("addsign", ("m",)),
     # BERT and its descendants, whose optimizers make their slots by hand
     "adam_m": ("adam", ("m",)),
     "adam_v": ("adam", ("v",)),
@@ -57,7 +58,9 @@ _KERAS_SLOTS = frozenset(
 _KERAS_SLOT = re.compile(rf"(?:.+/)?(?P<optimizer>{KERAS})(?:_\d+)?/(?P<variable>.+)/(?P<slot>\w+)")
 #: Adafactor of Mesh TensorFlow, which keeps the sums of rows and columns in place of a whole slot.
 _FACTORED = re.compile(r"(?P<variable>.+)_slot_(?P<slot>vr|vc|v|m)")
+_NUMBER = re.compile(r"_[1-9]\d?$")
 _MOST_SCOPES = 32  # around an optimizer
+_FEWEST = 2  # slots of one name that are none of the above
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,9 @@ class FoundSlot:
 
     Attributes:
         variable: The variable that it belongs to.
-        kind: Kind of the optimizer; empty for an average.
+        kind: Kind of the optimizer; empty for an average, and if it is not known.
         optimizer: The name that the optimizer gives its slots.
-        number: The number at its end, or for optimizers that name each slot the name itself.
+        number: The number at its end, or for optimizers that name each slot, or are not known, the name itself.
         tensor: The slot; put together, where the file has it in parts.
         names: The tensors of the file that it is.
     """
@@ -83,9 +86,15 @@ class FoundSlot:
 
 def find_slots(tensors: Mapping[str, Tensor]) -> Iterator[FoundSlot]:
     """Every slot among the tensors of a checkpoint; none is read."""
+    known: set[str] = set()
     for name, tensor in tensors.items():
-        yield from _named_slot(name, tensor, tensors)
-    yield from _joined(tensors)
+        for slot in _named_slot(name, tensor, tensors):
+            known.update(slot.names)
+            yield slot
+    for slot in _joined(tensors):
+        known.update(slot.names)
+        yield slot
+    yield from _otherwise_named({name: tensor for name, tensor in tensors.items() if name not in known})
 
 
 def _named_slot(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> Iterator[FoundSlot]:
@@ -143,6 +152,25 @@ def _joined(tensors: Mapping[str, Tensor]) -> Iterator[FoundSlot]:
         tensor = PartitionedTensor(variable + end, found[0].dtype, found[0].shape, parts)
         kind = OPTIMIZERS[slot["optimizer"]][0]
         yield FoundSlot(variable, kind, slot["optimizer"], int(slot["number"] or 0), tensor, tuple(names))
+
+
+def _otherwise_named(tensors: Mapping[str, Tensor]) -> Iterator[FoundSlot]:
+    """Slots of optimizers that the user named: each has the name and the shape of its variable, and so have all."""
+    groups: dict[str, list[str]] = {}
+    for name in tensors:
+        _, slash, end = name.rpartition("/")
+        if slash:
+            groups.setdefault(_NUMBER.sub("", end), []).append(name)
+    for optimizer, names in groups.items():
+        pairs = [(name.rpartition("/")[0], tensors[name]) for name in names]
+        if len(pairs) < _FEWEST or not all(_has_shape(tensors.get(variable), slot) for variable, slot in pairs):
+            continue
+        for name, (variable, slot) in zip(names, pairs, strict=True):
+            yield FoundSlot(variable, "", optimizer, name.rpartition("/")[2], slot, (name,))
+
+
+def _has_shape(variable: Tensor | None, slot: Tensor) -> bool:
+    return variable is not None and variable.shape == slot.shape
 
 
 def slot_names(slots: list[FoundSlot]) -> dict[str, Tensor]:

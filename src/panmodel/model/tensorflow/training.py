@@ -22,7 +22,7 @@ _BETAS = {"beta1_power": 0.9, "beta2_power": 0.999}  # Adam's own defaults
 #: Scalars of a training run by the end of their names: kinds of their elements, and what they are.
 _SCALAR = re.compile(
     r"(?:.*/)?(?:(?P<step>global_step)|(?P<epoch>epoch)"
-    r"|(?P<rate>beta[12]_power|learning_rate|lr|loss_scale|current_loss_scale|good_steps|num_good_steps))(?:_\d+)?"
+    r"|(?P<rate>beta[12]_power|learning_rate|lr|loss_scale|current_loss_scale|(?:num_)?(?:good|bad)_steps))(?:_\d+)?"
 )
 _KERAS_SCALAR = re.compile(
     rf"(?:.*/)?(?:{KERAS})(?:_\d+)?/(?:(?P<step>iter)|(?P<rate>beta_1|beta_2|decay|learning_rate|momentum|rho|epsilon))"
