@@ -172,3 +172,15 @@ def test_a_literal_pattern_meets_its_own_name_alone(name):
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1))
 def test_a_wildcard_gives_every_name_back(names):
     assert after(model(*names), rename=["*=*"]) == names
+
+
+def test_numbers_go_with_their_tensors():
+    tensors = {name: ArrayTensor(np.array(value), name) for name, value in (("w", 1.5), ("step", 7), ("rate", 0.25))}
+    state = TrainingState(
+        step=7, epoch=2, hyperparameters={"rate": 0.25, "betas": [1, 2]}, names=frozenset({"step", "rate"})
+    )
+    given = Model("any", tensors=tensors, training=state)
+    left = edits(exclude=["step"]).apply(given).training
+    assert (left.step, left.epoch, left.hyperparameters) == (None, 2, {"rate": 0.25, "betas": [1, 2]})
+    left = edits(include=["w", "step"]).apply(given).training
+    assert (left.step, left.hyperparameters) == (7, {"betas": [1, 2]})

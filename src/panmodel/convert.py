@@ -20,6 +20,7 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import TrainingStateLost
 from panmodel.model.report import Report, Verification
+from panmodel.model.training import TrainingState
 from panmodel.plan import Names, Plan, Request, plan
 
 if TYPE_CHECKING:
@@ -236,17 +237,22 @@ def _training(opened: Model, model: Model, result: Model) -> str:
     state = opened.training
     if state is None:
         return ""
-    slots = sum(len(kinds) for kinds in state.slots.values())
-    numbers = [f"{what} {value}" for what, value in (("step", state.step), ("epoch", state.epoch)) if value is not None]
-    what = ", ".join(
-        [*numbers, *([state.optimizer] if state.optimizer else []), *([f"{slots} slots"] if slots else [])]
-    )
+    left = model.training or state
+    said = [f"{what} {value}" for what, value in (("step", left.step), ("epoch", left.epoch)) if value is not None]
+    said += [state.optimizer] if state.optimizer else []
+    if slots := _slots(state):
+        said.append(f"{slots} slots" if _slots(left) == slots else f"{_slots(left)} of {slots} slots")
+    what = ", ".join(said)
     if model.training is None:
         return f"left out as asked: {what}"
     if result.program is not None:
         return f"not kept with the graph: {what}"
     lost = any(isinstance(notice, TrainingStateLost) for notice in result.notices)
     return f"{'not all kept' if lost else 'kept'}: {what}"
+
+
+def _slots(state: TrainingState) -> int:
+    return sum(len(kinds) for kinds in state.slots.values())
 
 
 def _verified(model: Model, result: Model, source: str) -> Verification:

@@ -317,4 +317,24 @@ def _edited_training(model: Model, names: Mapping[str, str]) -> TrainingState | 
     for variable, kinds in training.slots.items():
         if here := {slot: tensor for slot, tensor in kinds.items() if id(tensor) in left}:
             slots[names.get(variable, variable)] = here
-    return replace(training, slots=slots, names=frozenset(names[name] for name in training.names if name in names))
+    edited = replace(training, slots=slots, names=frozenset(names[name] for name in training.names if name in names))
+    return edited if model.structure is not None else _without_lost(edited, model, names)
+
+
+def _without_lost(training: TrainingState, model: Model, names: Mapping[str, str]) -> TrainingState:
+    """A state that is told from tensors alone, without the numbers whose tensors were left out."""
+    assert model.training is not None
+    own = [(name in names, model.tensors[name]) for name in model.training.names if name in model.tensors]
+    scalars = [(kept, tensor.item()) for kept, tensor in own if tensor.size == 1 and tensor.dtype.kind in "iuf"]
+    gone = {value for kept, value in scalars if not kept} - {value for kept, value in scalars if kept}
+
+    def is_gone(value: object) -> bool:
+        return isinstance(value, (int, float)) and value in gone
+
+    return replace(
+        training,
+        step=None if is_gone(training.step) else training.step,
+        epoch=None if is_gone(training.epoch) else training.epoch,
+        loss=None if is_gone(training.loss) else training.loss,
+        hyperparameters={key: value for key, value in training.hyperparameters.items() if not is_gone(value)},
+    )
