@@ -41,11 +41,29 @@ def test_stored_elements_are_cast_as_they_come():
     assert cast.name == "w" and cast.origins == ("w",) and cast.extent is None
 
 
-@pytest.mark.parametrize(("value", "to"), [(70_000.0, "float16"), (-1e39, "bfloat16"), (1e5, "float8_e4m3fn")])
+@pytest.mark.parametrize(
+    ("value", "to"),
+    [
+        (70_000.0, "float16"),
+        (-1e39, "bfloat16"),
+        (1e5, "float8_e4m3fn"),
+        (-7.5, "float4_e2m1fn"),
+        (100.0, "float6_e3m2fn"),
+        (np.inf, "float8_e4m3fn"),
+        (-np.inf, "float4_e2m1fn"),
+        (np.nan, "float6_e2m3fn"),
+        (-3.0, "float8_e8m0fnu"),
+    ],
+)
 def test_elements_beyond_a_type_are_refused(value, to):
     tensor = ArrayTensor(np.array([1.0, value]), "conv/kernel")
     with pytest.raises(UnsupportedError, match="'conv/kernel' has elements up to"):
         CastTensor(tensor, ALL[to]).numpy()
+
+
+def test_what_is_nearest_to_the_largest_becomes_it():
+    for to, value, largest in (("float16", 65519, 65504), ("float4_e2m1fn", 6.9, 6), ("float6_e3m2fn", -29, -28)):
+        assert CastTensor(ArrayTensor(np.array([value], np.float32)), ALL[to]).numpy()[0] == largest
 
 
 def test_what_is_not_finite_stays_so():

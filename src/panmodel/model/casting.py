@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import DType
@@ -60,9 +61,28 @@ class CastTensor(Tensor):
 
         with np.errstate(over="ignore", invalid="ignore"):
             cast = elements.astype(self.dtype.numpy)
-            beyond = ~np.isfinite(cast) & np.isfinite(elements)
-        if beyond.any():
-            largest = np.abs(elements[beyond].astype(np.float64)).max()
+            finite = np.isfinite(elements)
+            lost = np.isfinite(cast) != finite
+            if not finite.all():  # there are types without infinities, without NaN, or without both
+                lost |= np.isnan(cast) != np.isnan(elements)
+        if (limit := _limit(self.dtype)) is not None:
+            lost |= finite & (np.abs(elements) > limit)
+        if lost.any():
+            largest = np.abs(elements[lost].astype(np.float64)).max()
             message = f"tensor {self.name!r} has elements up to {largest:.6g}, which {self.dtype} cannot hold"
             raise UnsupportedError(message, hint="choose a type of wider range (bfloat16, float32), or --exclude it")
         return cast
+
+
+@cache
+def _limit(dtype: DType) -> float | None:
+    """What is rounded to the largest number of a type at most, where the type has nothing beyond it to tell by."""
+    import ml_dtypes
+    import numpy as np
+
+    infinity = np.array([np.inf]).astype(dtype.numpy)
+    if not np.isfinite(infinity).all():
+        return None
+    largest = float(ml_dtypes.finfo(dtype.numpy).max)
+    below = (np.array([largest]).astype(dtype.numpy).view(np.uint8) - 1).view(dtype.numpy)
+    return largest + (largest - float(below[0])) / 2
