@@ -32,6 +32,13 @@ def test_pieces_and_the_whole_are_the_same(given_as, to, nbytes):
     assert cast.nbytes == ALL[to].nbytes(1021)
 
 
+@pytest.mark.parametrize("to", [dtype for dtype in ALL.values() if dtype.is_float], ids=str)
+def test_every_type_is_cast_to_every_other(to):
+    for given_as in (dtype for dtype in ALL.values() if dtype.is_float):
+        cast = CastTensor(ArrayTensor(np.array([1, 2, 4, 1]).astype(given_as.numpy), dtype=given_as), to)
+        assert cast.numpy().astype(np.float32).tolist() == [1, 2, 4, 1]
+
+
 def test_stored_elements_are_cast_as_they_come():
     array = np.random.default_rng(0).standard_normal(50_000).astype(np.float32)
     stored = StoredTensor("w", ALL["float32"], (50_000,), Extent(MemorySource(array.tobytes()), 0, array.nbytes))

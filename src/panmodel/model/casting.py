@@ -59,6 +59,8 @@ class CastTensor(Tensor):
     def _cast(self, elements: np.ndarray) -> np.ndarray:
         import numpy as np
 
+        if max(self._parent.dtype.bits, self.dtype.bits) <= 8:  # not all of these are cast to each other
+            elements = elements.astype(np.float32)  # which has every number of them
         with np.errstate(over="ignore", invalid="ignore"):
             cast = elements.astype(self.dtype.numpy)
             finite = np.isfinite(elements)
