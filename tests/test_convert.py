@@ -257,3 +257,13 @@ def test_a_graph_that_cannot_be_converted_need_not_be(tmp_path):
     with pytest.raises(UnsupportedError) as raised:
         pm.convert(tmp_path / "a.pbtxt", tmp_path / "a.onnx", outputs=["y:0"])
     assert "--weights-only" not in raised.value.hint
+
+
+def test_a_graph_whose_outputs_cannot_be_told_need_not_be_converted(tmp_path):
+    (tmp_path / "a.pbtxt").write_text('node { name: "save/restore_all" op: "NoOp" }')
+    with pytest.raises(UsageError, match="outputs of this graph") as raised:
+        pm.convert(tmp_path / "a.pbtxt", tmp_path / "a.pt")
+    assert "--outputs" in raised.value.hint and "--weights-only" in raised.value.hint
+    with pytest.raises(UnknownNameError) as raised:
+        pm.convert(tmp_path / "a.pbtxt", tmp_path / "a.pt", outputs=["z:0"])
+    assert "--weights-only" not in raised.value.hint

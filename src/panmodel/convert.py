@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from panmodel import formats
 from panmodel.edits import Edits, edits, literal
-from panmodel.errors import LossyError, UnsupportedError, UsageError, VerificationError
+from panmodel.errors import LossyError, UnknownNameError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
 from panmodel.io.sink import Sink
 from panmodel.losses import losses
@@ -147,8 +147,9 @@ def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool
     """The model as it is to be written, with a notice of everything that it lacks by then."""
     try:
         result = chosen.run(model)
-    except UnsupportedError as error:
-        if chosen.keeps_graph and record.keeps & Holds.WEIGHTS and not record.keeps & Holds.GRAPH:
+    except (UnsupportedError, UsageError) as error:
+        may_do_without = chosen.keeps_graph and record.keeps & Holds.WEIGHTS and not record.keeps & Holds.GRAPH
+        if may_do_without and not isinstance(error, UnknownNameError):  # else it is a name that was misspelt
             error.hint = "; ".join(filter(None, [error.hint, "--weights-only moves the tensors without the graph"]))
         raise
     how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sharded}

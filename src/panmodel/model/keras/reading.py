@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from panmodel.dtypes import BFLOAT16
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.limits import DEFAULT
 from panmodel.model.keras.names import listing, names_of, relative
@@ -69,7 +70,8 @@ def read_contents(root: Group, where: str, *more: Group) -> Contents:
     dropped = [path for group, item in found.groups.items() for path in _attributes(group, item, structure)]
     for path, dataset in found.datasets.items():
         dropped += [join(path, name) for name in dataset.attributes if name != DTYPE_ATTRIBUTE]
-    kinds = {path: element_type(dataset) for path, dataset in found.datasets.items()}
+    pairs = BFLOAT16 if _is_of_keras_3(structure) else None  # which stores it there, and does not say so
+    kinds = {path: element_type(dataset, pairs) for path, dataset in found.datasets.items()}
     names = _names(structure, found, where)
     made: dict[tuple[int, int], DatasetTensor] = {}
     tensors: dict[str, DatasetTensor] = {}
@@ -198,6 +200,12 @@ def _as_texts(value: object) -> list[str] | None:
     if array.dtype.kind not in "OSU" or not all(isinstance(item, str | bytes) for item in items):
         return None
     return [item.decode("utf-8", "surrogateescape") if isinstance(item, bytes) else item for item in items]
+
+
+def _is_of_keras_3(structure: LayerGroups) -> bool:
+    """Whether it is a file of layers that Keras 3 wrote."""
+    said = [structure.groups[path].attributes.get("keras_version") for path in ("", structure.base)]
+    return structure.layout is Layout.LAYERS and any(isinstance(text, str) and text.startswith("3.") for text in said)
 
 
 def _attributes(path: str, group: Group, structure: LayerGroups) -> Iterator[str]:

@@ -69,11 +69,18 @@ class DatasetTensor(Tensor):
             raise CorruptError(message, where=self._where, hint=hint)
 
 
-def element_type(dataset: Dataset) -> DType | None:
-    """What the elements of a dataset are; None if they are nothing that a tensor can have."""
+def element_type(dataset: Dataset, unnamed: DType | None = None) -> DType | None:
+    """What the elements of a dataset are; None if they are nothing that a tensor can have.
+
+    Args:
+        dataset: The dataset.
+        unnamed: What opaque elements of its size are, where the dataset does not say.
+    """
     said = dataset.attributes.get(DTYPE_ATTRIBUTE)
     named = ALL.get(said) if isinstance(said, str) else None
     stored = dataset.dtype
+    if said is None and unnamed is not None and dataset.datatype.size == unnamed.itemsize:
+        named = unnamed if dataset.datatype.kind is Class.OPAQUE else None
     if named is None or not named.bits or named.itemsize != dataset.datatype.size:
         return stored
     if stored is None:

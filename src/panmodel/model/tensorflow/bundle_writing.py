@@ -124,4 +124,5 @@ def _require_writable(tensors: Mapping[str, Tensor], where: str) -> None:
         if isinstance(tensor, PartitionedTensor):
             tensor.require_complete()
     if foreign:
-        raise UnsupportedError(f"a TensorFlow checkpoint has no type for {listed(foreign, 10)}", where=where)
+        message = f"a TensorFlow checkpoint has no type for {listed(foreign, 10)}"
+        raise UnsupportedError(message, where=where, hint="leave them out with --exclude")
