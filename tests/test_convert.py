@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import panmodel as pm
+from panmodel.dtypes import FLOAT32
 from panmodel.errors import (
     LossyError,
     MissingFileError,
@@ -17,6 +19,7 @@ from panmodel.errors import (
     UnsupportedError,
     UsageError,
 )
+from panmodel.model.builder import Builder
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
 
@@ -188,6 +191,23 @@ def test_weights_that_the_graph_leaves_out_are_named(tmp_path):
         report = pm.convert(CHECKPOINT, tmp_path / name, outputs=["conv2/pool/MaxPool:0"])
         unused = next(notice for notice in report.notices if notice.kind == "tensors-unused")
         assert set(unused.names) == {"fc1/bias", "fc1/kernel", "fc2/bias", "fc2/kernel"}
+
+
+def test_initializers_that_an_onnx_graph_leaves_out_are_named(tmp_path):
+    build = Builder()
+    x = build.input("x", FLOAT32, (2, 4))
+    weights = {name: ArrayTensor(np.ones((4, 4), np.float32), name) for name in ("a", "b")}
+    first = build.op("MatMul", x, build.weight(weights["a"]))
+    build.output("first", first)
+    build.output("second", build.op("MatMul", first, build.weight(weights["b"])))
+    pm.write(Model("onnx", build.graph(), weights), tmp_path / "a.onnx")
+    proto = onnx.load(tmp_path / "a.onnx")
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(2, np.float32), "idle"))
+    onnx.save(proto, tmp_path / "a.onnx")
+    for target, outputs, unused in (("b.onnx", None, "idle"), ("c.onnx", ["first"], "b, idle"), ("d.py", None, "idle")):
+        report = pm.convert(tmp_path / "a.onnx", tmp_path / target, outputs=outputs)
+        assert [str(notice) for notice in report.notices] == [f"the converted graph does not use: {unused}"]
+    pm.convert(tmp_path / "a.onnx", tmp_path / "e.safetensors", weights_only=True, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -130,11 +130,16 @@ def _is_stored(model: Model, number: float) -> bool:
 
 
 def _unused(source: Model, result: Model) -> list[Notice]:
-    """Variables of a checkpoint that the converted graph does not read; what is training state is said elsewhere."""
+    """Tensors that the converted graph does not read; what is training state is said elsewhere."""
     from panmodel.model.graph import Graph
     from panmodel.model.tensorflow.graph import TensorFlowGraph
     from panmodel.model.torch.source import TorchSource
 
+    if isinstance(source.program, Graph):
+        graph = result.program if isinstance(result.program, Graph) else source.program
+        used = {id(value.tensor) for value in graph.initializers()}
+        weights = source.weights.items()
+        return _said_unused(tuple(name for name, tensor in weights if id(tensor) not in used))
     if not isinstance(source.program, TensorFlowGraph):
         return []
     if isinstance(result.program, Graph):
@@ -146,5 +151,9 @@ def _unused(source: Model, result: Model) -> list[Notice]:
     said = {name for tensor in kept for name in tensor.origins}
     if source.training is not None:
         said |= source.training.names
-    unused = tuple(name for name in source.program.variables if name in source.tensors and name not in said)
-    return [TensorsUnused("the converted graph does not use", unused)] if unused else []
+    variables = source.program.variables
+    return _said_unused(tuple(name for name in variables if name in source.tensors and name not in said))
+
+
+def _said_unused(names: tuple[str, ...]) -> list[Notice]:
+    return [TensorsUnused("the converted graph does not use", names)] if names else []
