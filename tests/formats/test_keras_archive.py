@@ -7,10 +7,11 @@ import pytest
 from tests.damage import assert_survives, contents_of
 
 import panmodel as pm
-from panmodel.errors import CorruptError, MissingFileError, UnsupportedError
+from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError, UnsupportedError
 from panmodel.formats import detect, keras_archive, keras_hdf5
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
+from panmodel.limits import Limits
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, save
@@ -155,6 +156,60 @@ def test_a_weights_file_keeps_the_configuration(tmp_path):
     again = pm.read(tmp_path / "a.weights.h5")
     assert again.structure.to_json() == model.structure.to_json()
     assert again.training.slots.keys() == model.training.slots.keys()
+
+
+VOCABULARY = {"assets/layers/lookup/vocabulary.txt": "é\nb".encode(), "assets/layers/lookup/odd": b"\xff\0\xed\xa0\x80"}
+
+
+def test_files_of_layers_go_along(tmp_path):
+    path = archive(tmp_path, **VOCABULARY, **{"other/file.txt": b"x"})
+    model = pm.read(path)
+    assert "assets/layers/lookup/vocabulary" not in model.metadata
+    pm.convert(path, tmp_path / "a.safetensors")
+    pm.convert(tmp_path / "a.safetensors", tmp_path / "b.weights.h5")
+    for name in ("model.keras", "a.safetensors", "b.weights.h5"):
+        source = path if name == "model.keras" else tmp_path / name
+        pm.convert(source, tmp_path / "again.keras", force=True)
+        with zipfile.ZipFile(tmp_path / "again.keras") as file:
+            assert {info.filename: file.read(info) for info in file.infolist() if "/" in info.filename} == VOCABULARY
+
+
+def test_files_of_layers_that_are_too_large_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras_archive, "_MOST_ASSETS", 4)
+    model = pm.read(archive(tmp_path, **VOCABULARY))
+    assert [notice.names for notice in model.notices] == [("assets/layers/lookup/odd",)]
+    assert "assets/layers/lookup/vocabulary.txt" in model.structure.documents
+
+
+def folder_of(path):
+    with zipfile.ZipFile(path) as file:
+        file.extractall(path.parent / "net")
+    return path.parent / "net"
+
+
+def test_a_folder_is_read_as_an_archive_is(tmp_path):
+    path = archive(tmp_path, **VOCABULARY)
+    model, found = pm.read(path), pm.read(folder_of(path))
+    assert (found.format, found.notices) == ("keras_archive", [])
+    assert contents_of(found) == contents_of(model)
+    assert found.structure.to_json() == model.structure.to_json()
+    assert found.metadata == model.metadata
+
+
+def test_a_folder_with_links_or_texts_that_are_none(tmp_path, monkeypatch):
+    folder = folder_of(archive(tmp_path, **VOCABULARY))
+    monkeypatch.setattr(keras_archive, "DEFAULT", Limits(text_bytes=10))
+    with pytest.raises(LimitError, match="the cap is 10"):
+        pm.read(folder)
+    monkeypatch.undo()
+    (folder / "config.json").write_bytes(b"\xff")
+    with pytest.raises(CorruptError, match=r"config\.json is not UTF-8"):
+        pm.read(folder)
+    (tmp_path / "secret").write_text("{}")
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(UnsafeError):
+        pm.read(folder)
 
 
 def test_weights_without_a_configuration_are_refused(tmp_path):

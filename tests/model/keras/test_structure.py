@@ -5,7 +5,7 @@ import pytest
 
 from panmodel.errors import CorruptError
 from panmodel.model import structure as structures
-from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_plain, join
+from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_plain, join, is_asset
 from panmodel.model.tensor import ArrayTensor
 
 TENSORS = {name: ArrayTensor(np.zeros(2), name) for name in ("a/k", "a/b", "optimizer_weights/iter")}
@@ -98,3 +98,12 @@ def test_what_belongs_to_the_optimizer():
     assert LayerGroups(Layout.VARIABLES).is_optimizer("optimizer/vars/0")
     assert not LayerGroups(Layout.PATHS).is_optimizer("optimizer/vars/0")
     assert (join("", "a"), join("a", "b")) == ("a", "a/b")
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("assets/a/b.txt", True), ("assets/é", True), ("assets/", False), ("assets/../a", False), ("assets//a", False),
+     ("assets/a\\b", False), ("assets/a\0", False), ("/assets/a", False), ("config.json", False)],
+)  # fmt: skip
+def test_files_of_layers_stay_in_their_folder(name, known):
+    assert is_asset(name) == known

@@ -7,7 +7,7 @@ from typing import Any
 
 from panmodel.model.keras.configuration import parsed
 from panmodel.model.keras.reading import read_contents
-from panmodel.model.keras.structure import LayerGroups, Layout
+from panmodel.model.keras.structure import LayerGroups, Layout, is_asset
 from panmodel.model.keras.tensor import DatasetTensor
 from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost, TensorsIncomplete
@@ -76,5 +76,7 @@ def _metadata(structure: LayerGroups) -> dict[str, Any]:
         if key in metadata:
             metadata[key] = parsed(metadata[key]) or metadata[key]
     for document, text in structure.documents.items():
+        if is_asset(document):
+            continue
         metadata[document.partition(".")[0]] = parsed(text) or text
     return metadata

@@ -20,6 +20,8 @@ OPTIMIZER = "optimizer"
 METRICS = "metrics"
 #: The root's attribute, and the archive's member, that say how the model was trained.
 TRAINING_CONFIG, COMPILE_CONFIG, CONFIG = "training_config", "compile_config", "config.json"
+#: What the names of files begin with that layers keep beside their weights: the words of a vocabulary.
+ASSETS = "assets/"
 _WHERE = "the structure of a Keras model"
 
 
@@ -55,7 +57,8 @@ class LayerGroups:
         base: The group that the layers are in: "model_weights" in a whole model, "" in a file of weights.
         groups: Each group by its path ("" for the root), parents first.
         places: Tensor → path of its dataset.
-        documents: Name → text of what lies beside the weights in an archive: config.json, metadata.json.
+        documents: Name → text of what lies beside the weights in an archive: config.json, metadata.json, and the files
+            of layers under `ASSETS`, bytes that are no text as lone surrogates.
     """
 
     family: ClassVar[str] = "keras"
@@ -144,6 +147,13 @@ class LayerGroups:
         if missing := next((key for key in places if key not in tensors), None):
             raise CorruptError(f"{_WHERE} names the tensor {missing[:200]!r}, which is not there")
         return cls(Layout(layout), base, groups, places, _texts(plain.get("documents"), "documents"))
+
+
+def is_asset(name: str) -> bool:
+    """Whether a file of this name is one of a layer's, inside its folder."""
+    parts = name.split("/")
+    is_plain = not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+    return name.startswith(ASSETS) and is_plain
 
 
 def join(path: str, name: str) -> str:
