@@ -54,3 +54,15 @@ def test_errors_become_findings():
     one.report_error(CorruptError("broken"))
     one.report_error(LimitError("too many"))
     assert [finding.rule.id for finding in one.findings] == ["PM-UNREADABLE", "PM-UNFINISHED"]
+
+
+def test_what_is_made_of_the_bytes_is_made_once():
+    asked = []
+
+    def made(part):
+        asked.append(part)
+        return [part.head()]
+
+    one = subject()
+    assert one.once(made) is one.once(made)
+    assert asked == [one]

@@ -4,7 +4,8 @@ import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 from panmodel.io.source import MemorySource
-from panmodel.wire.protobuf import Message, encode, repeated, single
+from panmodel.scanners import tensorflow_graph
+from panmodel.wire.protobuf import Message, decode, encode, repeated, single
 from panmodel.wire.tensorflow_messages import (
     ArgDef,
     AssetFileDef,
@@ -209,3 +210,15 @@ def test_text_begins_behind_comments(tmp_path):
 @pytest.mark.parametrize("op", ["RecordInput", "DatasetFromGraph", "WorkerHeartbeat"])
 def test_further_operators_are_dangerous(tmp_path, op):
     assert scan_bytes(tmp_path, data_of(GraphDef(node=[node(op)]))).verdict is DANGEROUS
+
+
+def test_a_graph_is_decoded_once_as_each_message(tmp_path, monkeypatch):
+    decoded = []
+
+    def counted(cls, source):
+        decoded.append(cls)
+        return decode(cls, source)
+
+    monkeypatch.setattr(tensorflow_graph, "decode", counted)
+    assert scan_bytes(tmp_path, data_of(graph())).verdict is CLEAN
+    assert sorted(cls.__name__ for cls in decoded) == ["GraphDef", "MetaGraphDef", "SavedModel"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, cast
 
 from panmodel.errors import LimitError, PanmodelError
 from panmodel.io.source import Source
@@ -37,6 +38,8 @@ UNFINISHED = Rule(
 )
 RULES = (UNREADABLE, UNKNOWN, UNFINISHED)
 
+Made = TypeVar("Made")
+
 
 @dataclass
 class Budget:
@@ -62,6 +65,7 @@ class Subject:
         claimed: Files beside this one that it names as holding its raw numbers.
         torchscript: The bytes belong to a TorchScript archive.
         raw_between: Raw numbers stand between and behind the pickles of this member.
+        made: What `once` has made.
     """
 
     source: Source
@@ -76,6 +80,13 @@ class Subject:
     claimed: set[Path] = field(default_factory=set)
     torchscript: bool = False
     raw_between: bool = False
+    made: dict[object, object] = field(default_factory=dict, repr=False)
+
+    def once(self, make: Callable[[Subject], Made]) -> Made:
+        """What a function makes of the bytes, made once: what recognises them has read most of what is to be judged."""
+        if make not in self.made:
+            self.made[make] = make(self)
+        return cast("Made", self.made[make])
 
     def head(self, nbytes: int = 64) -> bytes:
         """Up to `nbytes` bytes from the start."""

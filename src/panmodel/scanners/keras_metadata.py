@@ -38,12 +38,12 @@ def _is_fingerprint(subject: Subject) -> bool:
 
 def _values(subject: Subject, wanted: int) -> Iterator[bytes]:
     source = subject.source
-    for tag, _, offset, size, _ in walk(source, (0, source.size, None)):
+    for tag, _, offset, size, data in walk(source, (0, source.size, None)):
         if tag != _NODE:
             return
-        for inner, _, begin, length, _ in walk(source, (offset, size, None)):
+        for inner, _, begin, length, value in walk(source, (offset, size, data)):
             if inner == wanted:
-                yield source.read(begin, length)
+                yield source.read(begin, length) if value is None else value
 
 
 def scan(subject: Subject) -> None:

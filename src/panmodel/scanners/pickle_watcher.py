@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from panmodel.errors import CorruptError, LimitError, PanmodelError, UnsafeError
+from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsafeError
 from panmodel.limits import DEFAULT
 from panmodel.model.scanner import Subject
 from panmodel.scanners.pickle_names import is_stdlib
@@ -49,19 +49,18 @@ class Watcher(Machine):
         self._whole = whole
         self._kept: dict[int, object] = {}  # by identity: the same bytes come back from the memo
 
-    @property
-    def frame(self) -> int:
-        """Where the frame ends: nowhere, since unpicklers that read from memory pass over the ends of frames."""
-        return 0
-
-    @frame.setter
-    def frame(self, _: int) -> None:
-        pass
+    def begin_frame(self, size: int) -> None:
+        """See `Machine.begin_frame`; unpicklers that read from memory pass over the ends of frames."""
+        super().begin_frame(size)
+        self.frame = 0
 
     def line(self) -> bytes:
         """See `Machine.line`; where the last one does not end, the unpickler in Python takes all but its last byte."""
-        if not self._whole or self.data.find(b"\n", self.position) >= 0 or self.position >= len(self.data) - 1:
+        try:
             return super().line()
+        except TruncatedError:
+            if not self._whole or self.position >= len(self.data) - 1:
+                raise
         piece, self.position = self.data[self.position : -1], len(self.data)
         return piece
 
@@ -76,11 +75,10 @@ class Watcher(Machine):
                 self._keep(made.args[0])
         return made
 
-    def push(self, value: object) -> None:
-        """See `Machine.push`."""
-        super().push(value)
-        if isinstance(value, (bytes, bytearray)):
-            self._keep(value)
+    def push_bytes(self, value: bytes | bytearray) -> None:
+        """See `Machine.push_bytes`."""
+        super().push_bytes(value)
+        self._keep(value)
 
     def _keep(self, value: object) -> None:
         if id(value) in self._kept:

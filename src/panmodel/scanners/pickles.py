@@ -90,7 +90,7 @@ def recognises(subject: Subject) -> bool:
     if head[0] == 0x80 and head[1] <= _HIGHEST:
         stream = run(subject, _loaded(subject.source, _PROBE), 0)
         return stream.acts() or bool(stream.names) or type(stream.error) is not CorruptError
-    data, stream = _first(subject)
+    data, stream = subject.once(_first)
     if stream.acts() or stream.may_go_on():
         return True
     return stream.error is None and not data[stream.end :].strip() and subject.source.size == len(data)
@@ -98,7 +98,7 @@ def recognises(subject: Subject) -> bool:
 
 def scan(subject: Subject) -> None:
     """Run every pickle of the file, one behind the other, and what lies embedded in the rest."""
-    data, first = _first(subject)
+    data, first = subject.once(_first)
     _judge(subject, first)
     if first.error is not None:
         _complain(subject, first.error)

@@ -46,10 +46,14 @@ class _Graph:
 
 def recognises(subject: Subject) -> bool:
     """Whether it has a node with a name and an operator, read as any of the three messages."""
-    return any(graphs or error for graphs, error in _readings(subject.source))
+    return any(graphs or error for graphs, error in subject.once(_readings))
 
 
-def _readings(source: Source) -> Iterator[tuple[list[_Graph], PanmodelError | None]]:
+def _readings(subject: Subject) -> list[tuple[list[_Graph], PanmodelError | None]]:
+    return list(_read(subject.source))
+
+
+def _read(source: Source) -> Iterator[tuple[list[_Graph], PanmodelError | None]]:
     """The graphs in the bytes, read as each of the three messages; or why one that has nodes is not to be read so.
 
     A file may be two of them at once. TensorFlow takes it for what the caller or its name says.
@@ -116,7 +120,7 @@ def _has_node(graph: GraphDef) -> bool:
 
 def scan(subject: Subject) -> None:
     """Judge every node, the saver, the assets, and the layers that Keras kept beside the graph."""
-    for graphs, error in _readings(subject.source):
+    for graphs, error in subject.once(_readings):
         for each in graphs:
             _scan_graph(subject, each)
         if error is not None:

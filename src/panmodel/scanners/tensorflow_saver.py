@@ -39,7 +39,7 @@ def judge_savers(
 ) -> None:
     """Report the saver of a graph: normal, or misused."""
     saving = _saving_functions(functions)
-    seeds = [node for node in graph.node if node.op in SAVERS or saving & set(called_functions(node))]
+    seeds = [node for node in graph.node if node.op in SAVERS or (saving and saving & set(called_functions(node)))]
     orphans = [name for name in saving if not seeds]
     if not seeds and not orphans:
         return

@@ -11,9 +11,9 @@ from __future__ import annotations
 import struct
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
+from typing import NamedTuple
 
 from panmodel.errors import CorruptError, LimitError, UnsafeError, UnsupportedError
 from panmodel.io.pages import PagedSource
@@ -34,12 +34,12 @@ FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF  # "see the zip64 record"
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _SIZES_FOLLOW = 0x0008
 _UTF8 = 0x0800
+_NO_NAMES = frozenset(["", ".", ".."])  # of a file or folder
 _SYMBOLIC_LINK, _KIND_OF_FILE = 0o120000, 0o170000
 DAMAGED = "the archive is damaged or was made to deceive: fetch the file again from where it comes from"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of an archive.
 
     Attributes:
@@ -59,8 +59,7 @@ class Member:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """A central directory entry, not yet held against its local header."""
 
     raw_name: bytes
@@ -196,7 +195,7 @@ def _checked_name(source: Source, raw: bytes, flags: int, limits: Limits) -> str
     except UnicodeDecodeError:
         raise corrupt(source, f"a member's name is not UTF-8: {raw[:80]!r}") from None
     parts = name.removesuffix("/").split("/")
-    if "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts) or parts[0].endswith(":"):
+    if "\\" in name or "\0" in name or not _NO_NAMES.isdisjoint(parts) or parts[0].endswith(":"):
         raise UnsafeError(f"member name {name[:200]!r} could lead out of the archive", where=source.name)
     return name
 

@@ -74,6 +74,7 @@ class Machine:
         self.globals: dict[Global, int] = {}
         self.called: set[Global] = set()
         self.executed = 0
+        self._most = limits.pickle_objects
         self._known, self._persistent, self._building = known, persistent, building
         self._reset()
 
@@ -81,11 +82,9 @@ class Machine:
         self.stack: list[object] = []
         self.marked: list[list[object]] = []  # the stacks below each mark, as in pickle.py
         self.memo: dict[int, object] = {}
-        self._slots = 0
+        self._room = self.limits.pickle_objects  # for values above the last mark; the others take the rest
         self._made = 0
-        self.frame = (
-            0  # where the current frame ends; what lies across, readers of files and of memory take differently
-        )
+        self.frame = 0  # where the current frame ends
 
     def run(self) -> object:
         """Run the pickle at `position` up to its STOP.
@@ -99,29 +98,27 @@ class Machine:
             UnsafeError: It uses the extension registry of the process that reads it.
         """
         self._reset()
-        table, begin, left = opcodes.TABLE, self.position, self.limits.pickle_opcodes
+        table, begin, number = opcodes.TABLE, self.position, 0
         data, size = self.data, len(self.data)
         try:
-            while True:
+            for number in range(self.limits.pickle_opcodes):  # noqa: B007 - it is used in the end
                 at, frame = self.position, self.frame
                 if at >= size:
                     self.take(1)
                 opcode = data[at]
                 self.position = at + 1
-                if opcode == opcodes.STOP:
-                    return self.pop()
                 operate = table[opcode]
                 if operate is None:
+                    if opcode == opcodes.STOP:
+                        return self.pop()
                     raise self.corrupt(f"{bytes([opcode])!r} is no opcode")
                 operate(self)
                 if at < frame < self.position:
                     raise self.corrupt("an opcode reaches over the end of its frame")
-                left -= 1
-                if left <= 0:
-                    message = f"the pickle at {begin} has over {self.limits.pickle_opcodes} opcodes"
-                    raise LimitError(message, where=self.where)
         finally:
-            self.executed += self.limits.pickle_opcodes - left
+            self.executed += number
+        message = f"the pickle at {begin} has over {self.limits.pickle_opcodes} opcodes"
+        raise LimitError(message, where=self.where)
 
     def corrupt(self, message: str) -> CorruptError:
         """The error to raise for a broken pickle."""
@@ -141,6 +138,15 @@ class Machine:
         self.position = end
         return piece
 
+    def unsigned(self, width: int) -> int:
+        """The next bytes as a number, the lowest first."""
+        begin = self.position
+        end = begin + width
+        if end > len(self.data):
+            self.take(width)
+        self.position = end
+        return int.from_bytes(self.data[begin:end], "little")
+
     def byte(self) -> int:
         """The next byte."""
         at = self.position
@@ -158,13 +164,29 @@ class Machine:
         self.position = end + 1
         return piece
 
+    def begin_frame(self, size: int) -> None:
+        """Begin a frame: what lies across its end, readers of files and of memory take differently."""
+        if self.position < self.frame:
+            raise self.corrupt("a frame begins within another")
+        self.take(size)  # it must be there as a whole
+        self.position -= size
+        self.frame = self.position + size
+
     # The stack.
 
     def push(self, value: object) -> None:
         """Put a value on the stack."""
-        self.stack.append(value)
-        if len(self.stack) + self._slots > self.limits.pickle_objects:
-            raise LimitError(f"the pickle's stack exceeds {self.limits.pickle_objects} values", where=self.where)
+        stack = self.stack
+        stack.append(value)
+        if len(stack) > self._room:
+            raise self._too_large("stack")
+
+    def push_bytes(self, value: bytes | bytearray) -> None:
+        """Put bytes of the pickle on the stack."""
+        self.push(value)
+
+    def _too_large(self, what: str) -> LimitError:
+        return LimitError(f"the pickle's {what} exceeds {self.limits.pickle_objects} values", where=self.where)
 
     def push_new(self, value: object) -> None:
         """Put a new container on the stack: an opcode of one byte costs some hundred bytes of memory."""
@@ -187,9 +209,9 @@ class Machine:
 
     def mark(self) -> None:
         """Begin a new stack above this one."""
-        self._slots += len(self.stack) + 1
-        if self._slots > self.limits.pickle_objects:
-            raise LimitError(f"the pickle's stack exceeds {self.limits.pickle_objects} values", where=self.where)
+        self._room -= len(self.stack) + 1
+        if self._room < 0:
+            raise self._too_large("stack")
         self.marked.append(self.stack)
         self.stack = []
 
@@ -198,20 +220,24 @@ class Machine:
         if not self.marked:
             raise self.corrupt("no mark is on the stack")
         items, self.stack = self.stack, self.marked.pop()
-        self._slots -= len(self.stack) + 1
+        self._room += len(self.stack) + 1
         return items
 
     def remember(self, index: int) -> None:
         """Keep the topmost value in the memo."""
-        self.memo[index] = self.top()
-        if len(self.memo) > self.limits.pickle_objects:
-            raise LimitError(f"the pickle's memo exceeds {self.limits.pickle_objects} values", where=self.where)
+        memo, stack = self.memo, self.stack
+        if not stack:
+            raise self.corrupt("stack underflow")
+        memo[index] = stack[-1]
+        if len(memo) > self._most:
+            raise self._too_large("memo")
 
     def recall(self, index: int) -> None:
         """Push a value of the memo."""
-        if index not in self.memo:
+        memo = self.memo
+        if index not in memo:
             raise self.corrupt(f"there is no memo entry {index}")
-        self.push(self.memo[index])
+        self.push(memo[index])
 
     # Names and calls: records, or what the table makes of them.
 
@@ -268,7 +294,8 @@ class Machine:
         if isinstance(target, Object):
             target.items.extend(pairs)
         elif isinstance(target, dict):
-            target.update((self.checked_key(key), value) for key, value in pairs)
+            for key, value in pairs:
+                target[key if type(key) is str else self.checked_key(key)] = value
         elif flat:
             raise self.corrupt(f"{describe(target)} takes no keys")
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from panmodel.wire.pickle.machine import Machine
 
 Operation = Callable[["Machine"], object]
-Filling = Callable[["Machine", object, list[object]], None]
 
 STOP = ord(".")
 #: What strtol, by which CPython reads integers of protocol 0, takes for octal, and Python's int() refuses.
@@ -47,19 +46,10 @@ def _proto(machine: Machine) -> None:
 
 @_opcode("\x95")
 def _frame(machine: Machine) -> None:
-    size = _unsigned(machine, 8)
-    if machine.position < machine.frame:
-        raise machine.corrupt("a frame begins within another")
-    machine.take(size)  # a frame must be there as a whole
-    machine.position -= size
-    machine.frame = machine.position + size
+    machine.begin_frame(machine.unsigned(8))
 
 
 # Numbers and constants.
-
-
-def _unsigned(machine: Machine, width: int) -> int:
-    return int.from_bytes(machine.take(width), "little")
 
 
 def _signed(machine: Machine, width: int) -> int:
@@ -79,7 +69,7 @@ def _int(machine: Machine) -> None:
     if text in (b"00", b"01"):
         machine.push(text == b"01")
     else:
-        machine.push(_integer(machine, text, 8 if _OCTAL.fullmatch(text) else 0))
+        machine.push(_integer(machine, text, 8 if b"0" in text and _OCTAL.fullmatch(text) else 0))
 
 
 @_opcode("L")
@@ -100,7 +90,7 @@ def _float(machine: Machine) -> None:
 
 _opcode("J")(lambda machine: machine.push(_signed(machine, 4)))
 _opcode("K")(lambda machine: machine.push(machine.byte()))
-_opcode("M")(lambda machine: machine.push(_unsigned(machine, 2)))
+_opcode("M")(lambda machine: machine.push(machine.unsigned(2)))
 _opcode("\x8a")(lambda machine: machine.push(_signed(machine, machine.byte())))
 _opcode("\x8b")(lambda machine: machine.push(_signed(machine, _signed(machine, 4))))
 _opcode("G")(lambda machine: machine.push(struct.unpack(">d", machine.take(8))[0]))
@@ -147,14 +137,14 @@ def _string(machine: Machine) -> None:
 
 _opcode("T")(lambda machine: _push_byte_string(machine, machine.take(_signed(machine, 4))))
 _opcode("U")(lambda machine: _push_byte_string(machine, machine.take(machine.byte())))
-_opcode("B")(lambda machine: machine.push(machine.take(_unsigned(machine, 4))))
-_opcode("C")(lambda machine: machine.push(machine.take(machine.byte())))
-_opcode("\x8e")(lambda machine: machine.push(machine.take(_unsigned(machine, 8))))
-_opcode("\x96")(lambda machine: machine.push(bytearray(machine.take(_unsigned(machine, 8)))))
+_opcode("B")(lambda machine: machine.push_bytes(machine.take(machine.unsigned(4))))
+_opcode("C")(lambda machine: machine.push_bytes(machine.take(machine.byte())))
+_opcode("\x8e")(lambda machine: machine.push_bytes(machine.take(machine.unsigned(8))))
+_opcode("\x96")(lambda machine: machine.push_bytes(bytearray(machine.take(machine.unsigned(8)))))
 _opcode("V")(lambda machine: machine.push(_decoded(machine, machine.line(), "raw-unicode-escape")))
-_opcode("X")(lambda machine: _text(machine, _unsigned(machine, 4)))
+_opcode("X")(lambda machine: _text(machine, machine.unsigned(4)))
 _opcode("\x8c")(lambda machine: _text(machine, machine.byte()))
-_opcode("\x8d")(lambda machine: _text(machine, _unsigned(machine, 8)))
+_opcode("\x8d")(lambda machine: _text(machine, machine.unsigned(8)))
 
 
 # Containers.
@@ -169,9 +159,10 @@ _opcode("t")(lambda machine: machine.push(tuple(machine.pop_mark())))
 
 
 def _tuple(machine: Machine, size: int) -> None:
-    if len(machine.stack) < size:
+    stack = machine.stack
+    if len(stack) < size:
         raise machine.corrupt("stack underflow")
-    machine.stack[-size:] = [tuple(machine.stack[-size:])]
+    stack[-size:] = [tuple(stack[-size:])]
 
 
 _opcode("\x85")(lambda machine: _tuple(machine, 1))
@@ -191,33 +182,40 @@ def _frozenset(machine: Machine) -> None:
     machine.push_new(frozenset(machine.checked_key(item) for item in machine.pop_mark()))
 
 
-def _onto_top(fill: Filling, above: Callable[[Machine], list[object]]) -> Operation:
-    def operation(machine: Machine) -> None:
-        items = above(machine)
-        fill(machine, machine.top(), items)
-
-    return operation
+@_opcode("a")
+def _append(machine: Machine) -> None:
+    item = machine.pop()
+    machine.extend(machine.top(), [item])
 
 
-def _one(machine: Machine) -> list[object]:
-    return [machine.pop()]
+@_opcode("e")
+def _appends(machine: Machine) -> None:
+    items = machine.pop_mark()
+    machine.extend(machine.top(), items)
 
 
-def _pair(machine: Machine) -> list[object]:
-    value = machine.pop()
-    return [machine.pop(), value]
+@_opcode("s")
+def _set_item(machine: Machine) -> None:
+    value, key = machine.pop(), machine.pop()
+    machine.set_items(machine.top(), [key, value])
 
 
-def _above_mark(machine: Machine) -> list[object]:
-    return machine.pop_mark()
+@_opcode("u")
+def _set_items(machine: Machine) -> None:
+    items = machine.pop_mark()
+    machine.set_items(machine.top(), items)
 
 
-_opcode("a")(_onto_top(lambda machine, target, items: machine.extend(target, items), _one))
-_opcode("e")(_onto_top(lambda machine, target, items: machine.extend(target, items), _above_mark))
-_opcode("s")(_onto_top(lambda machine, target, items: machine.set_items(target, items), _pair))
-_opcode("u")(_onto_top(lambda machine, target, items: machine.set_items(target, items), _above_mark))
-_opcode("\x90")(_onto_top(lambda machine, target, items: machine.include(target, items), _above_mark))
-_opcode("b")(_onto_top(lambda machine, target, items: machine.build(target, items[0]), _one))
+@_opcode("\x90")
+def _add_items(machine: Machine) -> None:
+    items = machine.pop_mark()
+    machine.include(machine.top(), items)
+
+
+@_opcode("b")
+def _build(machine: Machine) -> None:
+    state = machine.pop()
+    machine.build(machine.top(), state)
 
 
 # The stack and the memo.
@@ -244,9 +242,9 @@ _opcode("1")(lambda machine: machine.pop_mark())
 _opcode("2")(lambda machine: machine.push(machine.top()))
 _opcode("g")(lambda machine: machine.recall(_integer(machine, machine.line(), 10)))
 _opcode("h")(lambda machine: machine.recall(machine.byte()))
-_opcode("j")(lambda machine: machine.recall(_unsigned(machine, 4)))
+_opcode("j")(lambda machine: machine.recall(machine.unsigned(4)))
 _opcode("q")(lambda machine: machine.remember(machine.byte()))
-_opcode("r")(lambda machine: machine.remember(_unsigned(machine, 4)))
+_opcode("r")(lambda machine: machine.remember(machine.unsigned(4)))
 _opcode("\x94")(lambda machine: machine.remember(len(machine.memo)))
 
 
