@@ -51,6 +51,16 @@ def test_the_only_array_is_for_the_only_input():
     assert side(["a:0"]).feeds({"anything": ONE}) == {"a:0": ONE}
 
 
+@pytest.mark.parametrize("array", [np.ones((2, 3, 1), np.float32), np.ones(6)])
+def test_an_array_that_does_not_fit_is_refused_in_words(array):
+    one = side(["a:0"])
+    one.inputs = [Value("a:0", FLOAT32, ("batch", 3))]
+    with pytest.raises(UsageError, match=r"'a:0' takes float32\[batch, 3\], not float"):
+        one.feeds({"a": array})
+    fits = np.ones((2, 3), ">f4")
+    assert one.feeds({"a": fits})["a:0"] is fits
+
+
 def test_a_missing_array_is_named():
     with pytest.raises(UsageError, match=r"'b'.*\n.*'a', 'c'.*--input"):
         side(["a", "b"]).feeds({"a": ONE, "c": TWO})

@@ -51,18 +51,18 @@ class Subject:
         """The given arrays by the names of the inputs: by name, or the only one for the only one.
 
         Raises:
-            UsageError: An input has none.
+            UsageError: An input has none, or one of another rank than it takes.
         """
         plain = {_plain(name): array for name, array in given.items()}
         if len(given) == len(self.inputs) == 1:
-            return {self.inputs[0].name: next(iter(given.values()))}
+            return {self.inputs[0].name: _fitting(self.inputs[0], next(iter(given.values())))}
         missing = [value.name for value in self.inputs if _plain(value.name) not in plain]
         if missing:
             hint = f"there are {', '.join(map(repr, given)) or 'none'}; name them with --input NAME=file.npy"
             raise UsageError(f"no array for input {missing[0]!r}", hint=hint)
         if not self.inputs:
             return dict(given)
-        return {value.name: plain[_plain(value.name)] for value in self.inputs}
+        return {value.name: _fitting(value, plain[_plain(value.name)]) for value in self.inputs}
 
     def positioned(self, feeds: Mapping[str, np.ndarray], other: Subject) -> dict[str, np.ndarray]:
         """The other side's inputs by this side's names: equal names, else equal positions."""
@@ -91,9 +91,17 @@ class Subject:
         elif len(mine) == len(theirs):
             yield from ((name, a, b) for (name, a), b in zip(mine.items(), theirs.values(), strict=True))
         else:
-            raise UsageError(
-                f"no output in common: {', '.join(mine)} of {self.label}, {', '.join(theirs)} of {other.label}"
-            )
+            one, two = (", ".join(names) or "none" for names in (mine, theirs))
+            raise UsageError(f"no output in common: {one} of {self.label}, {two} of {other.label}")
+
+
+def _fitting(value: Value, array: np.ndarray) -> np.ndarray:
+    """An array for an input; one that cannot be meant for it is refused here, and not by the runtime in its words."""
+    if value.shape is not None and len(value.shape) != array.ndim:
+        takes = f"{value.dtype or ''}[{', '.join(map(str, value.shape))}]"
+        message = f"input {value.name!r} takes {takes}, not {array.dtype}{list(array.shape)}"
+        raise UsageError(message, hint="give it an array of as many dimensions")
+    return array
 
 
 class Recorded(Subject):
