@@ -158,20 +158,32 @@ def test_a_weights_file_keeps_the_configuration(tmp_path):
     assert again.training.slots.keys() == model.training.slots.keys()
 
 
-VOCABULARY = {"assets/layers/lookup/vocabulary.txt": "é\nb".encode(), "assets/layers/lookup/odd": b"\xff\0\xed\xa0\x80"}
+VOCABULARY = {"assets/layers/lookup/vocabulary.txt": "é\nb".encode(), "assets/layers/lookup/odd": b"\xff\xed\xa0\x80"}
+
+
+def held(path):
+    with zipfile.ZipFile(path) as file:
+        return {info.filename: file.read(info) for info in file.infolist() if "/" in info.filename}
 
 
 def test_files_of_layers_go_along(tmp_path):
     path = archive(tmp_path, **VOCABULARY, **{"other/file.txt": b"x"})
-    model = pm.read(path)
-    assert "assets/layers/lookup/vocabulary" not in model.metadata
+    assert "assets/layers/lookup/vocabulary" not in pm.read(path).metadata
     pm.convert(path, tmp_path / "a.safetensors")
     pm.convert(tmp_path / "a.safetensors", tmp_path / "b.weights.h5")
-    for name in ("model.keras", "a.safetensors", "b.weights.h5"):
-        source = path if name == "model.keras" else tmp_path / name
-        pm.convert(source, tmp_path / "again.keras", force=True)
-        with zipfile.ZipFile(tmp_path / "again.keras") as file:
-            assert {info.filename: file.read(info) for info in file.infolist() if "/" in info.filename} == VOCABULARY
+    for source in (path, tmp_path / "a.safetensors", tmp_path / "b.weights.h5"):
+        assert pm.convert(source, tmp_path / "again.keras", force=True).notices == []
+        assert held(tmp_path / "again.keras") == VOCABULARY
+
+
+def test_files_of_layers_that_are_no_text(tmp_path):
+    path = archive(tmp_path, **VOCABULARY, **{"assets/binary": b"\0\1"})
+    assert pm.convert(path, tmp_path / "again.keras").notices == []
+    assert held(tmp_path / "again.keras") == VOCABULARY | {"assets/binary": b"\0\1"}
+    report = pm.convert(path, tmp_path / "b.weights.h5")
+    assert [notice.names for notice in report.notices] == [("assets/binary",)]
+    pm.convert(tmp_path / "b.weights.h5", tmp_path / "again.keras", force=True)
+    assert held(tmp_path / "again.keras") == VOCABULARY
 
 
 def test_files_of_layers_that_are_too_large_are_said(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
+from panmodel.model.notice import MetadataLost, Notice
 from panmodel.wire.hdf5_signature import is_hdf5
 from panmodel.wire.zip import is_zip
 
@@ -79,6 +80,14 @@ def write(model: Model, sink: Sink) -> None:
     save(file_of(model.tensors, structure), sink.open())
 
 
+def _loses(model: Model, _: bool) -> list[Notice]:
+    from panmodel.model.keras.placing import unkept_documents
+    from panmodel.model.keras.structure import LayerGroups
+
+    unkept = unkept_documents(model.structure) if isinstance(model.structure, LayerGroups) else ()
+    return [MetadataLost("files of layers that are no text", unkept)] if unkept else []
+
+
 def _shards(target: str) -> tuple[str, ...]:
     from panmodel.model.keras.shards import index_names
 
@@ -95,5 +104,6 @@ FORMAT = Format(
     read=read,
     write=write,
     shards=_shards,
+    loses=_loses,
     structures=frozenset({"keras"}),
 )

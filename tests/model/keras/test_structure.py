@@ -5,7 +5,7 @@ import pytest
 
 from panmodel.errors import CorruptError
 from panmodel.model import structure as structures
-from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_plain, join, is_asset
+from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_asset, is_plain, join
 from panmodel.model.tensor import ArrayTensor
 
 TENSORS = {name: ArrayTensor(np.zeros(2), name) for name in ("a/k", "a/b", "optimizer_weights/iter")}

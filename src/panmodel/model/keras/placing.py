@@ -10,7 +10,7 @@ from panmodel.errors import UnsupportedError
 from panmodel.limits import DEFAULT
 from panmodel.model.keras.names import names_of, relative
 from panmodel.model.keras.reading import DOCUMENT, LAYER_NAMES, NAMES, WEIGHT_NAMES
-from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, join
+from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_asset, join
 from panmodel.model.tensor import Tensor
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name
 
@@ -49,10 +49,17 @@ def file_of(tensors: Mapping[str, Tensor], structure: LayerGroups) -> NewGroup:
         paths[place] = key
     for path, record in structure.groups.items():
         groups[path].attributes.update(_attributes(record))
+    unkept = unkept_documents(structure)
     for name, text in structure.documents.items():
-        root.attributes[DOCUMENT + name] = _encoded(text)
+        if name not in unkept:
+            root.attributes[DOCUMENT + name] = _encoded(text)
     _say_names(root, structure, paths)
     return root
+
+
+def unkept_documents(structure: LayerGroups) -> tuple[str, ...]:
+    """Names of the files of layers that are no text: an HDF5 file has no place for them."""
+    return tuple(name for name, text in structure.documents.items() if is_asset(name) and "\0" in text)
 
 
 def completed(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGroups:
