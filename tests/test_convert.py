@@ -255,6 +255,8 @@ def test_a_target_without_a_known_name(tmp_path):
     for name, to in (("digits.pt2", None), ("digits.xyz", "torch_export")):
         with pytest.raises(UnsupportedError, match="torch_export is read, not written"):
             pm.convert(CHECKPOINT, tmp_path / name, to=to)
+    with pytest.raises(UsageError, match="--shard-size"):
+        pm.convert(CHECKPOINT, tmp_path / "digits.safetensors.index.json", shard_size=1000)
     pm.convert(CHECKPOINT, tmp_path / "digits.xyz", to="onnx")
     assert pm.read(tmp_path / "digits.xyz").format == "onnx"
 

@@ -155,6 +155,8 @@ def for_target(path: Path) -> Format:
             raise UnsupportedError(f"{record.name} is read, not written", where=str(path), hint=hint)
     known = sorted(ext for record in registry().values() if record.write for ext in record.extensions)
     hint = f"give it one of {', '.join(known)}, or say the format with --to"
+    if path.name.endswith(".index.json"):
+        hint = "an index is written beside shards: give the name of the whole model, and --shard-size"
     if path.is_dir():
         message = "is a folder, and not the name of a file"
     elif path.suffix:
