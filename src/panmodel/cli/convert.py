@@ -36,7 +36,9 @@ def _bytes(number: str, unit: str, *, binary: bool) -> int:
 @click.command("convert")
 @click.argument("source", type=PATH)
 @click.argument("target", type=PATH)
-@click.option("--to", metavar="FORMAT", help="Format of the target, where its name does not tell.")
+@click.option(
+    "--to", metavar="FORMAT", help="Format of the target, where its name does not tell; see `panmodel formats`."
+)
 @click.option("--inputs", callback=names, metavar="NAME,…", help="Tensors that become the inputs.")
 @click.option("--outputs", callback=names, metavar="NAME,…", help="Tensors that become the outputs.")
 @click.option("--verify", is_flag=True, help="Run source and result on the same inputs and compare.")
@@ -46,10 +48,12 @@ def _bytes(number: str, unit: str, *, binary: bool) -> int:
     "--rename",
     multiple=True,
     metavar="RULES",
-    help="PATTERN=REPLACEMENT, s/REGEX/REPLACEMENT/, or a file of such rules.",
+    help="PATTERN=REPLACEMENT, s/REGEX/REPLACEMENT/, or a file of such rules; may be repeated.",
 )
-@click.option("--include", multiple=True, metavar="PATTERN", help="Take only tensors of such names (*, ?, [ab]).")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave tensors of such names out.")
+@click.option(
+    "--include", multiple=True, metavar="PATTERN", help="Take only tensors of such names (*, ?, [ab]); may be repeated."
+)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave tensors of such names out; may be repeated.")
 @click.option("--drop-training", is_flag=True, help="Leave optimizer slots, step, epoch and such out.")
 @click.option(
     "--shard-size", callback=size, metavar="SIZE", help="Split the tensors into files of at most 5GB, 500MiB, …"
@@ -59,7 +63,13 @@ def _bytes(number: str, unit: str, *, binary: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
 @json_option
 def command(source: str, target: str, *, as_json: bool, **options: Any) -> None:
-    """Convert SOURCE into TARGET, whose name tells the format, and print the receipt."""
+    """Convert SOURCE into TARGET, whose name tells the format, and print the receipt.
+
+    \b
+    panmodel convert model.ckpt model.onnx
+    panmodel convert model.ckpt net.py --verify
+    panmodel convert model.pt weights.safetensors --dtype bfloat16 --drop-training
+    """
     with progress_bar("converting") as progress:
         report = convert(source, target, progress=progress, **options)
     if as_json:
