@@ -55,6 +55,13 @@ def test_terminals_may_lack_characters(arguments, encoding):
     assert done.stdout and not done.stderr
 
 
+def test_every_command_says_what_it_is_for(capsys):
+    code, out, _ = call(capsys, "--help")
+    listed = out.partition("Commands:\n")[2].splitlines()
+    assert code == 0 and len(listed) == 6 and all(line.endswith(".") and "..." not in line for line in listed)
+    assert "panmodel convert model.ckpt model.onnx" in call(capsys, "convert", "--help")[1]
+
+
 @pytest.mark.parametrize("verb", ["diff", "inspect"])
 def test_faults_of_our_own_are_no_answers(capsys, monkeypatch, verb):
     def fail(*_, **__):

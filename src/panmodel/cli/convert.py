@@ -33,7 +33,15 @@ def _bytes(number: str, unit: str, *, binary: bool) -> int:
     return int(float(number) * (1024 if binary else 1000) ** power)
 
 
-@click.command("convert")
+_EXAMPLES = """\b
+Examples:
+  panmodel convert model.ckpt model.onnx
+  panmodel convert model.ckpt net.py --verify
+  panmodel convert model.pt weights.safetensors --dtype bfloat16 --drop-training
+"""
+
+
+@click.command("convert", short_help="Convert a model file into another format.", epilog=_EXAMPLES)
 @click.argument("source", type=PATH)
 @click.argument("target", type=PATH)
 @click.option(
@@ -63,13 +71,7 @@ def _bytes(number: str, unit: str, *, binary: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
 @json_option
 def command(source: str, target: str, *, as_json: bool, **options: Any) -> None:
-    """Convert SOURCE into TARGET, whose name tells the format, and print the receipt.
-
-    \b
-    panmodel convert model.ckpt model.onnx
-    panmodel convert model.ckpt net.py --verify
-    panmodel convert model.pt weights.safetensors --dtype bfloat16 --drop-training
-    """
+    """Convert SOURCE into TARGET, whose name tells the format, and print the receipt."""
     with progress_bar("converting") as progress:
         report = convert(source, target, progress=progress, **options)
     if as_json:

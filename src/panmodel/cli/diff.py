@@ -14,7 +14,7 @@ from panmodel.model.comparison import Change, Comparison
 _SHOWN = 50
 
 
-@click.command("diff")
+@click.command("diff", short_help="Compare the tensors of two models.")
 @click.argument("first", type=PATH, metavar="A")
 @click.argument("second", type=PATH, metavar="B")
 @click.option("--rtol", default=0.0, show_default=True, help="Relative tolerance.")

@@ -12,7 +12,7 @@ from panmodel.inspection import Inspection, inspect
 _SHOWN = 20
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Say what a model file is.")
 @click.argument("path", type=PATH)
 @click.option("--tensors", "all_tensors", is_flag=True, help="List every tensor.")
 @click.option("--graph", is_flag=True, help="List every node of the graph.")

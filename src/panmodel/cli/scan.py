@@ -21,7 +21,7 @@ _SAYS = {
 }
 
 
-@click.command("scan")
+@click.command("scan", short_help="Say whether loading files could execute something.")
 @click.argument("paths", type=PATH, nargs=-1, required=True, metavar="PATH…")
 @click.option("--sarif", is_flag=True, help="Answer in SARIF 2.1.0 on stdout.")
 @click.option("--quiet", is_flag=True, help="Leave out files that are clean.")

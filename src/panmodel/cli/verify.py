@@ -11,7 +11,7 @@ from panmodel.verify import ATOL, RTOL, verify
 from panmodel.verify.inputs import load
 
 
-@click.command("verify")
+@click.command("verify", short_help="Run two models and compare their outputs.")
 @click.argument("first", type=PATH, metavar="A")
 @click.argument("second", type=PATH, metavar="B")
 @click.option("--input", "given", multiple=True, metavar="NAME=FILE.npy", help="Array for one input; may be repeated.")
