@@ -20,7 +20,7 @@ from pathlib import Path
 
 KNOWN = {"set", "frozenset", "bytearray", "complex", "dict", "list", "int", "float"}
 KNOWN |= {"OrderedDict", "Counter", "defaultdict", "deque", "SimpleNamespace"}
-KNOWN |= {"object", "tuple", "str", "bool", "bytes"}
+KNOWN |= {"object", "tuple", "str", "bool", "bytes", "range", "slice"}
 folder = Path(sys.argv[1])
 def offer(module, name):
     path = folder / "a.pt"

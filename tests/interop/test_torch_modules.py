@@ -136,7 +136,7 @@ def test_modules_within_containers(tmp_path: Path, legacy: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("value", [shout, functools.partial(shout, "x"), Statistics, print, torch.relu, torch.load])
+@pytest.mark.parametrize("value", [shout, functools.partial(shout, "x"), print, torch.relu, torch.load])
 def test_a_module_with_functions_of_others_is_refused(tmp_path: Path, value: Any, legacy: bool) -> None:
     module = nn.Linear(2, 2)
     module.extra = value
@@ -144,6 +144,27 @@ def test_a_module_with_functions_of_others_is_refused(tmp_path: Path, value: Any
         pm.read(saved(tmp_path / "a.pt", module, legacy=legacy))
 
 
-def test_an_object_without_a_module_is_refused(tmp_path: Path) -> None:
+def test_an_object_is_read_beside_tensors_alone(tmp_path: Path) -> None:
+    model = pm.read(saved(tmp_path / "a.pt", {"w": torch.ones(1), "s": Statistics(), "c": Statistics}))
+    assert list(model.tensors) == ["w", "s.mean"]
+    assert model.metadata["values"] == {"s.count": 7, "c": f"{__name__}.Statistics"}
+    assert [notice.names for notice in model.notices] == [("s",), ("c",)]
     with pytest.raises(UnsafeError, match=r"Statistics"):
-        pm.read(saved(tmp_path / "a.pt", {"w": torch.ones(1), "s": Statistics()}))
+        pm.read(saved(tmp_path / "b.pt", {"c": Statistics}))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_whole_optimizers_are_their_state_dicts(tmp_path: Path) -> None:
+    module = nn.Linear(2, 3)
+    optimizer = torch.optim.RMSprop(module.parameters(), lr=0.5)
+    module(torch.ones(2)).sum().backward()
+    optimizer.step()
+    model = pm.read(saved(tmp_path / "a.pt", {"model": module, "optimizer": optimizer}))
+    assert model.training is not None
+    assert (model.training.optimizer, model.training.hyperparameters["lr"], model.training.step) == ("rmsprop", 0.5, 1)
+    pm.convert(tmp_path / "a.pt", tmp_path / "b.pt")
+    optimizer.load_state_dict(torch.load(tmp_path / "b.pt", weights_only=True)["optimizer"])
+    for name, parameter in module.named_parameters():
+        slots = {slot: tensor.numpy() for slot, tensor in model.training.slots[name].items()}
+        assert slots.keys() == optimizer.state[parameter].keys()
+        assert (slots["square_avg"] == optimizer.state[parameter]["square_avg"].numpy()).all()

@@ -136,6 +136,51 @@ def test_a_class_of_its_author_is_undecided(tmp_path):
     assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-PICKLE-CLASS"})
 
 
+CONFIG = b"cmy.config\nConfig\n"
+TENSOR = b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CONFIG,  # mentioned: loading imports its module
+        CONFIG + b")\x81}b",
+        CONFIG + b"K\x01\x85\x81",  # a named tuple
+        CONFIG + b")\x81X\x01\x00\x00\x00aK\x01s",  # a subclass of dict
+        CONFIG + b")R}b",  # a subclass of SimpleNamespace
+        TENSOR + CONFIG + b")}tR",  # of Tensor
+    ],
+)
+def test_other_classes_than_layers_are_undecided(tmp_path, data):
+    found = scan_bytes(tmp_path, b"\x80\x04" + data + b".")
+    assert found.verdict is UNDECIDED and rules_of(found) == {"PM-PICKLE-CLASS"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CONFIG + b"K\x01\x85R",
+        CONFIG + b")\x81)R",
+        b"(K\x01imy.config\nConfig\n",
+        TENSOR.replace(b"torch._utils\n_rebuild_tensor_v2", b"my.config\nConfig") + CONFIG + b")}tR",
+        b"cnumpy.random._pickle\n__generator_ctor\n(K\x01" + CONFIG + b"tR",
+        b"ctorch.storage\n_load_from_bytes\n" + CONFIG + b")\x81\x85R",
+        b"cmy.config\nrun\n)R",
+    ],
+)
+def test_classes_that_are_called_with_something_are_dangerous(tmp_path, data):
+    assert scan_bytes(tmp_path, b"\x80\x04" + data + b".").verdict is DANGEROUS
+
+
+@pytest.mark.parametrize("code", [b"C%c%b", b"U%c%b"])
+def test_files_that_a_pickle_loads_are_looked_into(tmp_path, code):
+    numbers = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, 7, [])]
+    clean, hostile = b"".join(numbers), b"".join([*numbers[:3], b"\x80\x02" + SYSTEM + b".", numbers[4]])
+    for inner, verdict in ((clean, CLEAN), (hostile, DANGEROUS), (b"\xfe\xff\0", UNDECIDED)):
+        data = b"\x80\x02ctorch.storage\n_load_from_bytes\n" + code % (len(inner), inner) + b"\x85R."
+        assert scan_bytes(tmp_path, data).verdict is verdict
+
+
 def test_layers_of_pytorch_are_clean(tmp_path):
     data = b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81}X\x08\x00\x00\x00_modules}sb."
     assert scan_bytes(tmp_path, data).verdict is CLEAN

@@ -50,6 +50,27 @@ def test_numpy_scalars_of_objects_stay_inert() -> None:
     assert isinstance(found, Object) and found.args == args
 
 
+def test_versions_of_torch_are_text() -> None:
+    assert made("torch.torch_version", "TorchVersion", "2.13.0+cpu") == "2.13.0+cpu"
+    with pytest.raises(CorruptError, match="version of torch"):
+        made("torch.torch_version", "TorchVersion", 2)
+
+
+def test_what_functions_of_the_list_would_call_is_noted() -> None:
+    strange = Global("os", "system")
+    for module, name, args in (
+        ("torch._tensor", "_rebuild_from_type_v2", (strange, Global("a", "B"), (), {})),
+        ("numpy.random._pickle", "__generator_ctor", ("PCG64", strange)),
+        ("numpy.random._pickle", "__bit_generator_ctor", (Object(strange),)),
+        ("copyreg", "_reconstructor", (Global("a", "B"), strange, 1)),
+    ):
+        constructor = AllowList("a.pt", 0)
+        make = constructor.known[Global(module, name)]
+        assert make is not None and not constructor.passed
+        make(args)
+        assert constructor.passed == {strange}
+
+
 def test_copies_are_in_proportion_to_the_pickle() -> None:
     many = list(range(DEFAULT.message_bytes))
     with pytest.raises(LimitError, match="copies its own contents"):
@@ -62,7 +83,7 @@ def test_nothing_that_acts_is_on_the_list() -> None:
     modules = {name.module for name in names}
     assert {module for module in modules if module.partition(".")[0] not in ("torch", "numpy")} == {
         "collections", "_codecs", "builtins", "__builtin__", "copyreg", "copy_reg", "datetime", "decimal", "fractions",
-        "pathlib", "pathlib._local", "argparse", "types", "uuid",
+        "pathlib", "pathlib._local", "argparse", "types", "typing", "uuid", "ml_dtypes",
     }  # fmt: skip
     for name in ("eval", "exec", "getattr", "__import__", "open", "type", "map", "compile", "setattr"):
         assert Global("builtins", name) not in names

@@ -112,6 +112,16 @@ def test_elements_of_text_are_said(array: np.ndarray) -> None:
     assert (found.items, found.has_items) == (array.ravel().tolist(), True)
 
 
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "int4", "float4_e2m1fn"])
+def test_types_of_ml_dtypes(name: str, protocol: int) -> None:
+    array = np.array([[1, -1], [2, 0]], dtypes.ALL[name].numpy)
+    found = load(MemorySource(pickle.dumps([array, array[0, 1]], protocol)))
+    assert isinstance(found.value, list) and not found.unknown
+    assert from_array("a", found.value[0]).numpy().tobytes() == array.tobytes()
+    assert found.value[1] == -1
+
+
 @pytest.mark.parametrize("args", [(), (b"\0" * 4, FLOATS, (1,), "A"), (b"\0" * 4, FLOATS, (1,), None)])
 def test_buffers_in_no_order_are_refused(args: tuple[object, ...]) -> None:
     with pytest.raises(CorruptError, match="neither in C nor in Fortran order"):

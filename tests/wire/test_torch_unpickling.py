@@ -5,9 +5,9 @@ import pytest
 from panmodel import dtypes
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.io.source import MemorySource
-from panmodel.wire.pickle import Global, Object
+from panmodel.wire.pickle import Global
 from panmodel.wire.torch_container import load
-from panmodel.wire.torch_unpickling import StorageIdentity, instantiated, storage_identity, storage_type
+from panmodel.wire.torch_unpickling import StorageIdentity, storage_identity, storage_type
 
 FLOATS = Global("torch", "FloatStorage")
 
@@ -35,20 +35,11 @@ def test_foreign_storages_are_refused_by_name() -> None:
         storage_type(Global("os", "FloatStorage"), "a.pt")
 
 
-def test_classes_of_objects_are_found_wherever_they_are() -> None:
-    one, two = Global("m", "One"), Global("m", "Two")
-    inner = Object(two, called=False)
-    value = {"a": [Object(one, states=[{"b": (inner,)}], called=False)], "c": Object(Global("m", "f"), (inner,))}
-    assert instantiated(value) == {one, two}
-    endless: list[object] = []
-    endless.append(endless)
-    assert instantiated(endless) == frozenset()
-
-
 def test_names_are_told_by_what_becomes_of_them() -> None:
-    found = load(MemorySource(b"(cm\nf\n)Rcm\nC\n)\x81cm\nmentioned\nl."))
-    assert [str(name) for name in found.unknown] == ["m.f", "m.C", "m.mentioned"]
-    assert (found.called, found.instantiated) == ({Global("m", "f")}, {Global("m", "C")})
+    found = load(MemorySource(b"(cm\nf\n)Rcm\nC\n)\x81cm\nmentioned\ncm\ng\nN\x85Rcm\nD\n)\x81)Rl."))
+    assert [str(name) for name in found.unknown] == ["m.f", "m.C", "m.mentioned", "m.g", "m.D"]
+    assert found.called == {Global("m", "f"), Global("m", "g"), Global("m", "D")}
+    assert found.given == {Global("m", "g"), Global("m", "D")}
 
 
 def test_names_in_files_within_a_pickle_are_names_of_the_whole() -> None:

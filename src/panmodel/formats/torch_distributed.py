@@ -141,7 +141,7 @@ class _Blobs:
         from panmodel.wire.torch_container import load
 
         loaded = load(self.source(name, blob))
-        if unknown := refused(loaded.value, loaded.unknown, loaded.called):
+        if unknown := refused(loaded, beside_tensors=True):
             names = ", ".join(map(describe, unknown))
             message = f"the pickle of {name!r} names {len(unknown)} thing(s) that are no part of a checkpoint: {names}"
             hint = "unpickling it would execute them; ask its author for a checkpoint without them"

@@ -177,7 +177,7 @@ class _Reading:
 
         source = self._source(member)
         loaded = load(source)
-        if foreign := refused(loaded.value, loaded.unknown, loaded.called):
+        if foreign := refused(loaded):
             names = ", ".join(map(describe, foreign))
             message = f"the pickle names {len(foreign)} thing(s) that are no part of tensors: {names}"
             hint = "unpickling it would execute them; ask its author for a file without them"

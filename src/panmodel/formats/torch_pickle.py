@@ -159,7 +159,7 @@ def _refuse_code(loaded: Loaded, where: str) -> None:
     from panmodel.model.torch.classes import refused
     from panmodel.wire.pickle import describe
 
-    names = refused(loaded.value, loaded.unknown, loaded.called)
+    names = refused(loaded)
     if names:
         shown = ", ".join(map(describe, names))
         message = f"the pickle names {len(names)} thing(s) that are no part of a checkpoint: {shown}"

@@ -13,7 +13,9 @@ import sys
 from functools import cache
 
 from panmodel import dtypes
+from panmodel.model.torch.classes import is_library
 from panmodel.wire.pickle import Global, Object
+from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES
 
 _REBUILDERS = (
     "_rebuild_tensor",
@@ -29,6 +31,17 @@ _REBUILDERS = (
     "_rebuild_wrapper_subclass",
     "_rebuild_device_tensor_from_numpy",
     "_rebuild_device_tensor_from_cpu_tensor",
+)
+#: Records that describe the files of a distributed checkpoint.
+_OF_DISTRIBUTED = (
+    "BytesStorageMetadata",
+    "ChunkStorageMetadata",
+    "Metadata",
+    "MetadataIndex",
+    "StorageMeta",
+    "TensorProperties",
+    "TensorStorageMetadata",
+    "_MEM_FORMAT_ENCODING",
 )
 _OTHERS = {
     "argparse": ("Namespace",),
@@ -49,6 +62,12 @@ _OTHERS = {
     "numpy.random.bit_generator": ("SeedSequence", "__pyx_unpickle_SeedSequence"),
     "pathlib": ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath"),
     "torch": ("Tensor", "Generator"),
+    "torch._C": ("Generator",),
+    "torch.distributed.checkpoint.filesystem": ("_StorageInfo",),
+    "torch.distributed.checkpoint.metadata": _OF_DISTRIBUTED,
+    "torch.torch_version": ("TorchVersion",),
+    "types": ("SimpleNamespace",),
+    "typing": ("Any",),
     "_codecs": ("encode",),
     "torch._tensor": ("_rebuild_from_type_v2",),
     "torch._utils": _REBUILDERS,
@@ -85,12 +104,19 @@ _VALUES: tuple[str, ...] = (
     "object",
     "range",
 )
-_VALUES += ("set", "slice", "str", "tuple")
+_VALUES += ("set", "slice", "str", "tuple", "Ellipsis", "long", "unicode", "xrange")
 _TENSOR_TYPES = re.compile(r"(Bool|Byte|Char|Short|Int|Long|Half|BFloat16|Float|Double|Complex\w*)(Tensor|Storage)")
-_CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")
+_CLASS = re.compile(r"_?[A-Z][A-Za-z0-9_]*")
 _FUNCTION = re.compile(r"[a-z][a-z0-9_]*")
 #: Classes of PyTorch whose objects take their state as it is.
-_LAYERS = ("torch.nn.modules.", "torch.nn.parallel.data_parallel", "torch.nn.backends.", "torch.nn.utils.")
+_LAYERS = (
+    "torch.nn.modules.",
+    "torch.ao.nn.",
+    "torch.ao.quantization.",
+    "torch.nn.parallel.data_parallel",
+    "torch.nn.backends.",
+    "torch.nn.utils.",
+)
 _OPTIMIZERS = "torch.optim."
 #: What TorchScript's own unpickler knows; it is not Python's and imports nothing. The names have no dots: were such an
 #: archive unpickled by Python, attributes of a function would lead to everything.
@@ -105,6 +131,7 @@ def _allowed() -> frozenset[Global]:
     found = {Global(module, name) for module, names in _OTHERS.items() for name in names}
     found |= {Global("torch", name) for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE)}
     found |= {Global("torch", name) for name in _TORCH}
+    found |= {Global("numpy", name) for name in SCALAR_TYPES} | {Global("ml_dtypes", name) for name in OF_ML_DTYPES}
     return frozenset(found | {Global(module, name) for module in ("builtins", "__builtin__") for name in _VALUES})
 
 
@@ -130,14 +157,13 @@ def is_layer(name: Global) -> bool:
 
 def is_tensor_function(name: Global) -> bool:
     """Whether this is a function of tensors, which a layer may keep as its activation."""
-    return name.module == "torch.nn.functional" and _FUNCTION.fullmatch(name.name) is not None
+    return name.module in ("torch.nn.functional", "torch._C._nn") and _FUNCTION.fullmatch(name.name) is not None
 
 
 def may_be_users(name: Global) -> bool:
     """Whether this could be a class of the model's author, rather than one that every installation has."""
     top = name.module.partition(".")[0]
-    own = top in sys.stdlib_module_names or top in ("torch", "numpy", "__builtin__", "copy_reg", "__torch__")
-    return not own and _CLASS.fullmatch(name.name) is not None
+    return not is_library(top) and top not in ("torch", "__torch__") and _CLASS.fullmatch(name.name) is not None
 
 
 def is_stdlib(name: Global) -> bool:

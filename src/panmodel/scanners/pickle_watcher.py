@@ -146,6 +146,7 @@ class Stream:
         error: Why it did not.
         names: Every name in it, with where it is mentioned.
         called: The names that are called as functions.
+        given: Those of them that are given arguments, or whose results are called.
         changed: The names whose own attributes or entries are set.
         made: The objects in it.
         packed: Bytes in it that may be pickles.
@@ -158,6 +159,7 @@ class Stream:
     error: PanmodelError | None = None
     names: dict[Global, int] = field(default_factory=dict)
     called: set[Global] = field(default_factory=set)
+    given: set[Global] = field(default_factory=set)
     changed: set[Global] = field(default_factory=set)
     made: list[Object] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
@@ -188,6 +190,7 @@ def run(subject: Subject, data: bytes, begin: int) -> Stream:
         stream.error = error
     subject.budget.opcodes -= machine.executed + 10  # making a machine costs as much as some opcodes
     stream.names, stream.called, stream.end = dict(machine.globals), set(machine.called), machine.position
+    stream.given = set(machine.given)
     stream.made, stream.packed, stream.changed = machine.made, machine.packed, machine.changed
     stream.left_out = machine.left_out
     return stream

@@ -23,7 +23,7 @@ from panmodel.scanners.pickle_names import (
     takes_plain_state,
 )
 from panmodel.scanners.pickle_watcher import Stream, run
-from panmodel.wire.pickle import Global, Object, describe
+from panmodel.wire.pickle import Global, Object, describe, stored_bytes
 
 GLOBAL = Rule(
     "PM-PICKLE-GLOBAL",
@@ -63,15 +63,15 @@ _PROBE = 1 << 16  # bytes that tell whether what is marked as a pickle goes on a
 _BEGIN = re.compile(rb"\x80[\x00-\x05]")
 #: By which protocols 0 and 1 make any object.
 _RECONSTRUCTORS = frozenset({Global("copyreg", "_reconstructor"), Global("copy_reg", "_reconstructor")})
-#: Functions that are allowed, and call what they are given.
-_CALLERS = frozenset(
-    {
-        Global("torch._tensor", "_rebuild_from_type_v2"),
-        Global("numpy.random._pickle", "__generator_ctor"),
-        Global("numpy.random._pickle", "__randomstate_ctor"),
-        Global("numpy.random._pickle", "__bit_generator_ctor"),
-    }
-)
+#: How storages are pickled that no container has: as a file of torch.save, loaded with all that it names.
+_LOAD = Global("torch.storage", "_load_from_bytes")
+#: Functions that are allowed, and call what they are given: the first of their arguments, or any.
+_CALLERS: dict[Global, int | None] = {
+    Global("torch._tensor", "_rebuild_from_type_v2"): 1,
+    Global("numpy.random._pickle", "__generator_ctor"): None,
+    Global("numpy.random._pickle", "__randomstate_ctor"): None,
+    Global("numpy.random._pickle", "__bit_generator_ctor"): None,
+}
 
 
 def _loaded(source: Source, nbytes: int) -> bytes:
@@ -184,12 +184,16 @@ def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
     for made in stream.made:
         if isinstance(made.cls, Global):
             shapes.setdefault(made.cls, []).append(made)
+    stream.given |= _passed(shapes)
     for name, position in stream.names.items():
         if name in stream.changed:
             subject.report(rule, f"changes {describe(name)}", offset=position)
         elif is_allowed(name, torchscript=subject.torchscript):
             continue
-        elif may_be_users(name) and _is_plain(name, shapes, stream):
+        elif name == _LOAD:
+            if not _looked_into(subject, shapes.get(name, [])):
+                subject.report(rule, f"calls {describe(name)} with what it has made", offset=position)
+        elif may_be_users(name) and name not in stream.given:
             subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
         elif not _only_makes_layers(name, shapes, stream):
             how = "calls" if name in stream.called else "imports"
@@ -200,19 +204,34 @@ def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
         subject.report(UNFINISHED, f"{stream.left_out} more pieces of it may be pickles again", offset=stream.begin)
 
 
-def _is_plain(cls: Global, shapes: Mapping[Global, list[Object]], stream: Stream) -> bool:
-    """Whether objects of a class are made as layers are, and nothing else becomes of it."""
-    objects = shapes.get(cls, [])
-    return cls not in stream.called and bool(objects) and all(takes_plain_state(made) for made in objects)
+def _passed(shapes: Mapping[Global, list[Object]]) -> set[Global]:
+    """The names that allowed functions are given to be called."""
+    found: set[Global] = set()
+    for caller, count in _CALLERS.items():
+        for made in shapes.get(caller, []):
+            roots = (item.root if isinstance(item, Object) else item for item in made.args[:count])
+            found |= {root for root in roots if isinstance(root, Global)}
+    return found
+
+
+def _looked_into(subject: Subject, loads: list[Object]) -> bool:
+    """Look into the files that a pickle loads out of its own bytes; False if one of them is made otherwise."""
+    contents = [made.args[0] for made in loads if len(made.args) == 1 and not made.kwargs]
+    inner = {id(content): stored_bytes(content) for content in contents}
+    if not loads or len(contents) < len(loads) or None in inner.values():
+        return False
+    for count, content in enumerate(inner.values()):
+        subject.inside(MemorySource(content or b"", subject.source.name), f"storage {count}")
+    return True
 
 
 def _only_makes_layers(name: Global, shapes: Mapping[Global, list[Object]], stream: Stream) -> bool:
     """Whether nothing becomes of a name but layers of PyTorch, and the functions that they hold."""
-    if is_layer(name):
-        return _is_plain(name, shapes, stream)
-    if is_tensor_function(name):  # which an attribute may hold, and nothing may call
-        return name not in shapes and name not in stream.called and _CALLERS.isdisjoint(stream.names)
     made = shapes.get(name, [])
+    if is_layer(name):
+        return name not in stream.called | stream.given and all(map(takes_plain_state, made))
+    if is_tensor_function(name):  # which an attribute may hold, and nothing may call
+        return name not in stream.called | stream.given and not made
     base = {Global("builtins", "object"), Global("__builtin__", "object")}
     plain = all(len(each.args) == 3 and each.args[1] in base and each.args[2] is None for each in made)
     return name in _RECONSTRUCTORS and plain and bool(made)

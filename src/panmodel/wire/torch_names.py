@@ -15,7 +15,7 @@ from panmodel import dtypes
 from panmodel.errors import CorruptError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Constructor, Global, describe
-from panmodel.wire.torch_numpy import Arrays
+from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES, Arrays
 from panmodel.wire.torch_rebuild import Rebuilding
 from panmodel.wire.torch_records import ArrayRecord, SubclassRecord, TensorRecord
 from panmodel.wire.torch_values import Values, are_counts, is_count
@@ -40,13 +40,11 @@ _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "
 _DATA_CLASSES = (
     ("argparse", "Namespace"),
     ("types", "SimpleNamespace"),
+    ("typing", "Any"),
     ("uuid", "UUID"),
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
     ("numpy.random", "__RandomState_ctor"),  # of numpy 1.16 and before
-    ("numpy.random._pickle", "__randomstate_ctor"),
-    ("numpy.random._pickle", "__generator_ctor"),
-    ("numpy.random._pickle", "__bit_generator_ctor"),
     ("numpy.random._mt19937", "MT19937"),
     ("numpy.random._pcg64", "PCG64"),
     ("numpy.random._philox", "Philox"),
@@ -58,7 +56,8 @@ _DATA_CLASSES = (
     ("torch._tensor", "Tensor"),
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"),  # in every module of torch 0.4 and before
 )
-_BUILTINS = ("object", "dict", "list", "tuple", "int", "float", "str", "bool")  # factories of defaultdict, bases
+#: Factories of defaultdict, bases, types of values, by the names of Python 2 too.
+_BUILTINS = ("object", "dict", "list", "tuple", "int", "long", "float", "str", "unicode", "bool", "Ellipsis")
 
 
 class AllowList:
@@ -84,8 +83,14 @@ class AllowList:
     ) -> None:
         self._where = where
         self._arrays, self.tensors = Arrays(where, nbytes, limits), Rebuilding(where, nbytes, limits)
-        known = _of_python(Values(where, nbytes, limits)) | _of_numpy(self._arrays)
+        self._values = Values(where, nbytes, limits)
+        known = _of_python(self._values) | _of_numpy(self._arrays)
         self.known: Mapping[Global, Constructor | None] = {**known, **_of_torch(self.tensors, where), **also}
+
+    @property
+    def passed(self) -> set[Global]:
+        """Names that unpickling hands to functions of the list, which call them."""
+        return self._values.passed | self._arrays.passed | self.tensors.passed
 
     def set_state(self, target: object, state: object) -> None:
         """What BUILD does to the records that constructors of the list make.
@@ -128,6 +133,8 @@ def _of_python(make: Values) -> dict[Global, Constructor | None]:
     for module in ("copyreg", "copy_reg"):
         known[Global(module, "_reconstructor")] = make.reconstructed
         known[Global(module, "__newobj__")] = make.instance
+    for name in ("range", "xrange", "slice"):
+        known |= {Global(module, name): make.steps(name) for module in ("builtins", "__builtin__")}
     return known | {Global(module, name): None for module, name in _DATA_CLASSES}
 
 
@@ -137,6 +144,10 @@ def _of_numpy(make: Arrays) -> dict[Global, Constructor | None]:
         known[Global(f"{package}.multiarray", "scalar")] = make.scalar
         known[Global(f"{package}.multiarray", "_reconstruct")] = make.reconstructed
         known[Global(f"{package}.numeric", "_frombuffer")] = make.buffered
+    for name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor"):
+        known[Global("numpy.random._pickle", name)] = make.generator(name)
+    known |= {Global("numpy", name): None for name in SCALAR_TYPES}
+    known |= {Global("ml_dtypes", name): None for name in OF_ML_DTYPES}
     return known
 
 
@@ -156,6 +167,7 @@ def _of_torch(make: Rebuilding, where: str) -> dict[Global, Constructor | None]:
         Global("torch", "Size"): _size(where),
         Global("torch", "device"): _device(where),
         Global("torch.serialization", "_get_layout"): _layout(where),
+        Global("torch.torch_version", "TorchVersion"): _version(where),
     }
     return known
 
@@ -178,6 +190,17 @@ def _device(where: str) -> Constructor:
         if len(args) not in (1, 2) or not isinstance(args[0], str) or not all(is_count(index) for index in args[1:]):
             raise CorruptError("a torch.device is made of other things than a name and a number", where=where)
         return ":".join([args[0], *(str(index) for index in args[1:])])
+
+    return make
+
+
+def _version(where: str) -> Constructor:
+    """torch.__version__, as text."""
+
+    def make(args: tuple[object, ...]) -> str:
+        if len(args) != 1 or not isinstance(args[0], str):
+            raise CorruptError("a version of torch is made of other things than its text", where=where)
+        return args[0]
 
     return make
 

@@ -11,7 +11,7 @@ import struct
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import LimitError
-from panmodel.wire.pickle import Global, Object, describe, stored_bytes
+from panmodel.wire.pickle import Constructor, Global, Object, describe, stored_bytes
 from panmodel.wire.torch_records import ArrayRecord
 from panmodel.wire.torch_values import Making, are_counts
 
@@ -19,6 +19,12 @@ DTYPE, NDARRAY = Global("numpy", "dtype"), Global("numpy", "ndarray")
 SCALAR = Global("numpy.core.multiarray", "scalar")
 _SCALARS = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}
 _SCALARS |= {"c8": "ff", "c16": "dd", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
+#: Types of numpy's scalars, which settings name.
+SCALAR_TYPES: tuple[str, ...] = ("bool", "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+SCALAR_TYPES += ("uint64", "float16", "float32", "float64", "complex64", "complex128", "str_", "bytes_")
+#: Types that the package of this name adds to numpy; one element takes at least a byte there.
+OF_ML_DTYPES = frozenset(name for name in dtypes.ALL if name.startswith(("bfloat", "float8", "float6", "float4")))
+OF_ML_DTYPES |= {"int4", "uint4", "int2", "uint2"}
 _KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
 
 
@@ -26,6 +32,8 @@ def _element(code: str) -> DType | None:
     """The element type of numpy's code without byte order ("f4"), None if it is no tensor's."""
     if code == "b1":
         return dtypes.BOOL
+    if code in OF_ML_DTYPES:
+        return dtypes.ALL[code]
     kind, width = _KINDS.get(code[:1], ""), code[1:]
     return dtypes.ALL.get(f"{kind}{int(width) * 8}") if kind and width in ("1", "2", "4", "8", "16") else None
 
@@ -40,6 +48,10 @@ class Arrays(Making):
         layout, data = _SCALARS.get(code), stored_bytes(stored)
         if data is not None and code[:1] in ("S", "U"):
             return self._strings(code, order, data, 1)[0]
+        if data is not None and code in OF_ML_DTYPES and len(data) == dtypes.ALL[code].itemsize:
+            import numpy as np
+
+            return float(np.frombuffer(data, dtypes.ALL[code].numpy)[0])
         if layout is None or data is None:  # a date, a record, an object
             return Object(SCALAR, args)
         if len(data) != struct.calcsize("<" + layout):
@@ -62,6 +74,16 @@ class Arrays(Making):
             return [piece.decode(encoding).rstrip("\0") for piece in pieces]
         except UnicodeDecodeError:
             raise self.corrupt(f"strings of numpy's type {code[:20]} are no text") from None
+
+    def generator(self, name: str) -> Constructor:
+        """numpy.random._pickle.__generator_ctor("PCG64", …): it calls what it is given."""
+
+        def make(args: tuple[object, ...]) -> Object:
+            roots = (item.root if isinstance(item, Object) else item for item in args)
+            self.passed |= {root for root in roots if isinstance(root, Global)}
+            return Object(Global("numpy.random._pickle", name), args)
+
+        return make
 
     def reconstructed(self, args: tuple[object, ...]) -> object:
         """numpy.core.multiarray._reconstruct(ndarray, (0,), b"b"), which gets its content as its state."""
@@ -101,7 +123,7 @@ class Arrays(Making):
             array.items = data
         elif isinstance(data, bytes):
             array.dtype = _element(code)
-            if array.dtype is not None and array.dtype.nbytes(count) != len(data):
+            if array.dtype is not None and array.dtype.itemsize * count != len(data):
                 raise self.corrupt(f"a numpy array of {code} and shape {shape} has {len(data)} bytes")
             array.data = data
             if code[:1] in ("S", "U") and not (fortran and len(shape) > 1):
@@ -112,9 +134,12 @@ class Arrays(Making):
 
     def _described(self, kind: object, what: str) -> tuple[str, str]:
         """Numpy's code of the type that a pickled dtype describes, and "<" or ">"."""
-        if not isinstance(kind, Object) or kind.cls != DTYPE or not kind.args or not isinstance(kind.args[0], str):
+        named = kind.args[0] if isinstance(kind, Object) and kind.cls == DTYPE and kind.args else None
+        if isinstance(named, Global) and named.module == "ml_dtypes":
+            return named.name, "<"
+        if not isinstance(kind, Object) or not isinstance(named, str):
             raise self.corrupt(f"a numpy {what} without a dtype")
-        code, order = kind.args[0], "<"
+        code, order = named, "<"
         if code[:1] in ("<", ">", "|", "="):
             code, order = code[1:], ">" if code[:1] == ">" else "<"
         if any(isinstance(state, tuple) and ">" in state[1:2] for state in kind.states):

@@ -189,7 +189,8 @@ class Rebuilding(Making):
             if not isinstance(function, Global) or not isinstance(cls, Global) or not isinstance(parts, tuple):
                 raise self.corrupt("a tensor of a type is rebuilt from other things than a function, a type and values")
             rebuild = known.get(function)
-            if rebuild is None:  # a function of the subclass itself, which is in `unknown` already
+            if rebuild is None:  # a function of the subclass itself
+                self.passed.add(function)
                 return SubclassRecord(cls, state=state, args=parts)
             inner = rebuild(parts)
             if isinstance(inner, SubclassRecord):

@@ -10,7 +10,7 @@ from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 from panmodel.io.source import MemorySource, Source
 from panmodel.limits import DEFAULT, Limits
-from panmodel.wire.pickle import Constructor, Global, Machine, Object, describe
+from panmodel.wire.pickle import Constructor, Global, Machine, describe
 from panmodel.wire.torch_names import UNTYPED_STORAGES, AllowList
 from panmodel.wire.zip import Archive
 
@@ -35,7 +35,7 @@ class Loaded:
         value: The pickled value; tensors are records of `wire.torch_records`.
         unknown: Names in the pickle that are not on the allow-list, with the position of their first mention.
         called: Those of them that unpickling would call as functions, not only make objects of.
-        instantiated: Those of them that it would make objects of without calling them.
+        given: Those of `called` that it would give arguments, or whose results it would call.
         big_endian: Storages are big-endian.
         version: Of the container; "" if it has none.
         sources: Class → (file, text) of its source code, where the container keeps that.
@@ -48,7 +48,7 @@ class Loaded:
     value: object
     unknown: Mapping[Global, int]
     called: frozenset[Global]
-    instantiated: frozenset[Global] = frozenset()
+    given: frozenset[Global] = frozenset()
     big_endian: bool = False
     version: str = ""
     sources: Mapping[Global, tuple[str, str]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Unpickling:
     Attributes:
         unknown: Every name that is not on the list, with the position of its first mention.
         called: Those of them that unpickling would call.
-        instantiated: Those of them that it would make objects of.
+        given: Those of `called` that it would give arguments, or whose results it would call.
     """
 
     source: Source
@@ -81,6 +81,7 @@ class Unpickling:
     depth: int = 0
     unknown: dict[Global, int] = field(default_factory=dict)
     called: set[Global] = field(default_factory=set)
+    given: set[Global] = field(default_factory=set)
     _files: dict[int, tuple[bytes, object]] = field(default_factory=dict)  # loaded from bytes, by their identity
     _allowed: tuple[int, AllowList] | None = None  # and the size of the pickle that it was made for
 
@@ -108,6 +109,8 @@ class Unpickling:
             if name not in allowed.known:
                 self.unknown.setdefault(name, position)
         self.called |= machine.called & self.unknown.keys()
+        self.called |= allowed.passed & self.unknown.keys()
+        self.given |= (machine.given | allowed.passed) & self.unknown.keys()
         return value, machine.position
 
     def run_whole(self, data: bytes, where: str, persistent: Persistent | None = None) -> object:
@@ -170,14 +173,13 @@ class Unpickling:
         for name, position in loaded.unknown.items():
             self.unknown.setdefault(name, position)
         self.called |= loaded.called
+        self.given |= loaded.given
         self._files[id(args[0])] = args[0], loaded.value
         return loaded.value
 
     def finished(self, kind: str, value: object, **more: object) -> Loaded:
         """What the file holds."""
-        called = frozenset(self.called)
-        made = frozenset(instantiated(value) & self.unknown.keys()) - called if self.unknown else frozenset()
-        return Loaded(kind, value, self.unknown, called, made, **more)  # type: ignore[arg-type]
+        return Loaded(kind, value, self.unknown, frozenset(self.called), frozenset(self.given), **more)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,26 +251,3 @@ def storage_view(view: object, count: int, where: str) -> tuple[str, int, int]:
     if first < 0 or elements < 0 or first + elements > count:
         raise CorruptError(f"a view of a storage reaches beyond its {count} elements", where=where)
     return key, first, elements
-
-
-def instantiated(value: object) -> frozenset[Global]:
-    """The classes that the objects within a value are of, by name alone, as far as they were not called."""
-    found: set[Global] = set()
-    seen: set[int] = set()
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, (str, bytes, int, float, type(None), Global)) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, dict):
-            pending.extend((*item.keys(), *item.values()))
-        elif isinstance(item, (list, tuple, set, frozenset)):
-            pending.extend(item)
-        elif isinstance(item, Object):
-            if isinstance(item.cls, Global) and not item.called:
-                found.add(item.cls)
-            pending.extend((item.args, item.kwargs, item.states, item.items, item.elements))
-        elif hasattr(item, "state"):
-            pending.append(item.state)
-    return frozenset(found)

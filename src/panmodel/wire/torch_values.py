@@ -21,10 +21,14 @@ class Making:
         where: The file.
         nbytes: Size of the pickle: containers are copied out of it only in proportion to that.
         limits: Caps on what it asks for.
+
+    Attributes:
+        passed: Names of functions that it was told to call, and classes to make something of, and does not know.
     """
 
     def __init__(self, where: str, nbytes: int, limits: Limits) -> None:
         self.where, self.limits = where, limits
+        self.passed: set[Global] = set()
         # What is copied came out of the pickle, most of it once: copying one list over and over is an attack.
         self._left = 4 * nbytes + limits.message_bytes
 
@@ -125,6 +129,7 @@ class Values(Making):
             raise self.corrupt("an object is reconstructed from other things than a class, its base and a state")
         if args[1] in _OBJECT:
             return Object(args[0], (), called=False)
+        self.passed.add(args[1])
         return Object(args[0], (args[2],), called=False)
 
     def instance(self, args: tuple[object, ...]) -> Object:
@@ -141,6 +146,17 @@ class Values(Making):
         self.copying(sum(map(len, parts)) + len(parts))
         head, tail = (parts[0], parts[1:]) if parts[:1] == ["/"] else ("", parts)
         return PlainValue("pathlib.Path", head + "/".join(tail))
+
+    def steps(self, name: str) -> Constructor:
+        """range(1, 5), slice(None, 3, 1), which Python 2 calls xrange."""
+
+        def make(args: tuple[object, ...]) -> PlainValue:
+            if not 1 <= len(args) <= 3 or not all(arg is None or type(arg) is int for arg in args):
+                raise self.corrupt(f"a {name} is made of other things than numbers")
+            kind = name.removeprefix("x")
+            return PlainValue(f"builtins.{kind}", f"{kind}({', '.join(map(describe, args))})")
+
+        return make
 
     def number_in_words(self, kind: str) -> Constructor:
         """Decimal("1.5"), Fraction("1/3"), Fraction(1, 3)."""

@@ -104,9 +104,32 @@ def test_what_is_simplified_or_left_out_is_said() -> None:
     }
     found = contents(value, "a.pt")
     assert list(found.tensors) == ["array", "mine"]
-    assert found.opaque == ["dates", "type", "call"]
-    assert dict(scalars(found.root)) == {"args.lr": 0.1, "path": "runs/1"}
-    assert {name for names in found.changed.values() for name in names} == {"array", "args", "path", "mine"}
+    assert found.opaque == ["dates", "call"]
+    assert dict(scalars(found.root)) == {"args.lr": 0.1, "path": "runs/1", "type": "torch.float16"}
+    assert {name for names in found.changed.values() for name in names} == {"array", "args", "path", "mine", "type"}
+
+
+def test_what_is_simplified_goes_by_the_name_of_its_tensor() -> None:
+    found = contents({"model": {"w": ArrayRecord("f4", dtypes.FLOAT32, (1,), data=b"abcd")}, "epoch": 1}, "a.pt")
+    assert found.changed == {"numpy arrays as tensors": ["w"]}
+
+
+def test_objects_without_names_of_their_values_are_tuples() -> None:
+    metrics = Object(Global("my", "Metrics"), (0.5, record(1)), called=False)
+    found = contents({"m": metrics, "w": record(1)}, "a.pt")
+    assert list(found.tensors) == ["m.1", "w"] and found.changed == {"objects as tuples": ["m"]}
+    extended = Object(Global("my", "Settings"), (1,), called=False, items=[("a", 2)])
+    assert dict(scalars(contents(extended, "a.pt").root)) == {"a": 2, "args.0": 1}
+    made = Object(Global("my", "Space"), states=[{"a": 2}])
+    assert dict(scalars(contents(made, "a.pt").root)) == {"a": 2}
+
+
+def test_objects_that_refer_to_what_they_are_in_are_cut() -> None:
+    whole, part = Object(Global("my", "Config"), called=False), Object(Global("my", "Part"), called=False)
+    whole.states, part.states = [{"a": part, "b": part}], [{"parent": whole, "lr": 0.1}]
+    found = contents({"c": whole, "w": record(1)}, "a.pt")
+    assert dict(scalars(found.root)) == {"c.a.lr": 0.1, "c.b.lr": 0.1}
+    assert found.opaque == ["c.a.parent", "c.b.parent"]
 
 
 def test_two_tensors_of_one_name_are_refused() -> None:

@@ -21,7 +21,7 @@ MODULE = b"cmy.nets\nNet\n)\x81" + PARTS + b"ub"
 def names(pickle: bytes) -> list[str]:
     """Names that make this pickle, behind protocol 4, unsafe."""
     loaded = load(MemorySource(b"\x80\x04" + pickle + b".", "a.pkl"))
-    return [str(name) for name in refused(loaded.value, loaded.unknown, loaded.called)]
+    return [str(name) for name in refused(loaded)]
 
 
 def with_extra(extra: bytes) -> bytes:
@@ -64,14 +64,17 @@ def test_functions_of_torch_may_be_mentioned() -> None:
         # a call of an object that was made without a call
         (b"cmy.nets\nThing\n)\x81)R", "my.nets.Thing"),
         (b"cmy.nets\nThing\n)\x81)R0N", "my.nets.Thing"),
-        # a class that is called in one place and made in another
-        (b"cmy.nets\nThing\n)\x81cmy.nets\nThing\n)R\x86", "my.nets.Thing"),
-        # made with arguments
-        (b"cmy.nets\nThing\nK\x01\x85\x81", "my.nets.Thing"),
-        (b"cmy.nets\nThing\n)}" + text(b"a") + b"K\x01s\x92", "my.nets.Thing"),
-        (b"ccopyreg\n__newobj__\n(cmy.nets\nThing\nK\x01tR", "my.nets.Thing"),
-        # mentioned alone
-        (b"cmy.nets\nThing\n", "my.nets.Thing"),
+        # a class that is called with something in one place and made in another
+        (b"cmy.nets\nThing\n)\x81cmy.nets\nThing\nK\x01\x85R\x86", "my.nets.Thing"),
+        (b"cmy.nets\nThing\n)\x81(cmy.nets\nThing\nK\x01o\x86", "my.nets.Thing"),
+        # handed to what calls it
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(cmy.nets\nThing\ncmy.nets\nT\n)}tR", "my.nets.Thing"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(cmy.nets\nThing\ncmy.nets\nT\n)}tR0N", "my.nets.Thing"),
+        (b"cnumpy.random._pickle\n__generator_ctor\n" + text(b"a") + b"cmy.nets\nThing\n\x86R", "my.nets.Thing"),
+        (b"ccopyreg\n_reconstructor\n(cmy.nets\nT\ncmy.nets\nThing\nK\x01tR", "my.nets.Thing"),
+        # mentioned alone, and no class by its name
+        (b"cmy.nets\nrun\n", "my.nets.run"),
+        (b"cmy.nets\n_run\n", "my.nets._run"),
         (b"cos\nsystem\n", "os.system"),
         (b"cos\nsystem\n0N", "os.system"),
         (b"ctorch\nsave\n", "torch.save"),
@@ -110,11 +113,34 @@ def test_beside_a_module_the_same_is_refused() -> None:
     assert names(b"cos\nsystem\n)R0" + MODULE) == ["os.system"]
 
 
-def test_without_a_module_no_class_is_accepted() -> None:
+def test_without_a_tensor_no_class_is_accepted() -> None:
     assert names(b"cmy.nets\nNet\n)\x81}b") == ["my.nets.Net"]
     assert names(b"ctorch.nn.functional\nrelu\n") == ["torch.nn.functional.relu"]
     assert names(b"cmy.nets\nNet\n)\x81}" + text(b"_modules") + b"}sb") == ["my.nets.Net"]
     assert names(b"}") == []
+    loaded = load(MemorySource(b"cmy.nets\nConfig\n)\x81."))
+    assert refused(loaded) and not refused(loaded, beside_tensors=True)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"cmy.nets\nConfig\n)\x81}" + text(b"lr") + b"K\x01sb",
+        b"cmy.nets\nMetrics\nK\x01\x85\x81",  # a named tuple
+        b"ccopyreg\n__newobj__\n(cmy.nets\nMetrics\nK\x01tR",
+        b"cmy.nets\nMetrics\n)}" + text(b"a") + b"K\x01s\x92",
+        b"cmy.nets\nSettings\n)R}" + text(b"lr") + b"K\x01sb",  # a subclass of SimpleNamespace
+        b"cmy.nets\nattributes\n)\x81" + text(b"lr") + b"K\x01s",  # of dict
+        b"cmy.nets\nCallback\n",  # a class as a key or a setting
+        b"ctorch.nn.modules.linear\nLinear\n",
+        b"ctorch.optim.adam\nAdam\n)\x81}" + text(b"state") + b"}sb",
+        b"ctorch.nn.functional\nrelu\n",
+    ],
+)
+def test_settings_and_classes_beside_a_tensor_are_accepted(extra: bytes) -> None:
+    tensor = b"ctorch._utils\n_rebuild_meta_tensor_no_storage\n(ctorch\nfloat32\n))\x89tR"
+    assert names(b"(" + tensor + extra + b"l") == []
+    assert names(b"(" + MODULE + extra + b"l") == []
 
 
 def subclass(cls: bytes) -> bytes:
@@ -126,7 +152,7 @@ def subclass(cls: bytes) -> bytes:
 def test_classes_of_tensors_are_accepted() -> None:
     assert names(subclass(b"cmy.nets\nTensor\n")) == []
     assert names(subclass(b"cos\nsystem\n")) == ["os.system"]
-    assert names(subclass(b"cmy.nets\nTensor\n") + b"cmy.nets\nTensor\n)R\x86") == ["my.nets.Tensor"]
+    assert names(subclass(b"cmy.nets\nTensor\n") + b"cmy.nets\nTensor\nK\x01\x85R\x86") == ["my.nets.Tensor"]
 
 
 def test_a_module_that_is_called_is_refused() -> None:
@@ -138,6 +164,7 @@ def test_no_name_of_the_library_is_accepted_beside_a_module() -> None:
     """Made without a call, which is the most that is ever accepted; every name of sixty modules."""
     modules = [importlib.import_module(name) for name in sorted(sys.stdlib_module_names) if name in sys.modules]
     known = {"OrderedDict", "Counter", "defaultdict", "deque", "Namespace", "SimpleNamespace", "UUID", "_reconstructor"}
+    known |= {"Any"}
     offered = 0
     for module in modules:
         for name, value in sorted(vars(module).items()):

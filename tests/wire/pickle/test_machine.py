@@ -137,6 +137,10 @@ def test_means_what_python_means(parts: list[bytes]) -> None:
         assert same(run(data), expected), data
 
 
+def test_a_state_of_none_is_none() -> None:
+    assert run(b"K\x01Nb.") == 1 and run(b"]Nb.") == []
+
+
 def test_names_and_calls_become_records() -> None:
     value = run(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00trueh\x00\x85R.".replace(b"h\x00", b""))
     assert isinstance(value, Object)

@@ -11,9 +11,10 @@ from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
 from panmodel.model.torch.modules import ModuleContents, attributes, is_module, module_contents
+from panmodel.model.torch.optimizer_objects import is_optimizer, state_dict
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
-from panmodel.wire.pickle import Dictionary, Object, describe
+from panmodel.wire.pickle import Dictionary, Global, Object, describe
 from panmodel.wire.torch_records import (
     ArrayRecord,
     ComposedRecord,
@@ -80,6 +81,7 @@ def contents(value: object, where: str, *, limits: Limits = DEFAULT) -> Contents
         prefix = f"{key}." if key else ""
         found.modules = {name if name != key else "": told for name, told in found.modules.items()}
         found.modules = {name.removeprefix(prefix): told for name, told in found.modules.items()}
+        found.changed = {what: [names.get(name, name) for name in paths] for what, paths in found.changed.items()}
     return found
 
 
@@ -103,7 +105,8 @@ class _Walk:
         self.where, self.limits, self.found = where, limits, Contents()
         self._nodes = self._characters = self._unique = 0
         self._seen: set[int] = set()
-        self._lists: dict[int, object] = {}  # what arrays of objects are taken for, by their identity
+        self._open: set[int] = set()  # the objects that the walk is inside of
+        self._made: dict[int, object] = {}  # what arrays of objects, and optimizers, are taken for, by their identity
 
     def node(self, value: object, path: tuple[str, ...]) -> Node:
         """The skeleton of a value, whose tensors are put under their names."""
@@ -114,9 +117,15 @@ class _Walk:
             return self._tensor(value, path)
         if isinstance(value, (dict, list, tuple, set, frozenset)):
             return self._container(value, path)
-        if isinstance(value, Object):
-            return self._object(value, path)
-        return self._other(value, path)
+        if not isinstance(value, Object):
+            return self._other(value, path)
+        if id(value) in self._open:  # the whole that parts of a configuration refer back to
+            self._left_out(value, path)
+            return None
+        self._open.add(id(value))
+        made = self._object(value, path)
+        self._open.remove(id(value))
+        return made
 
     def _count(self, path: tuple[str, ...]) -> None:
         self._nodes += 1
@@ -166,7 +175,7 @@ class _Walk:
             return self._leaf(value, path)
         if isinstance(value, ArrayRecord) and value.has_items:
             self._changed("numpy arrays of objects or strings as lists", path)
-            lists = self._lists.setdefault(id(value), _nested_lists(value.items, value.shape))
+            lists = self._made.setdefault(id(value), _nested_lists(value.items, value.shape))
             return self.node(lists, path)
         if isinstance(value, bytearray):
             return bytes(value)
@@ -177,6 +186,9 @@ class _Walk:
                 return self._tensor(value.inner, path)
             told = {key: part for key, part in parts.items() if part}
             return self._branch("object", list(told.items()), path, cls=describe(value.cls))
+        if isinstance(value, Global):
+            self._changed("types and functions as their names", path)
+            return describe(value)
         if isinstance(value, PlainValue):
             self._changed("values of Python's library as text", path)
             return value.text
@@ -198,14 +210,27 @@ class _Walk:
     def _object(self, value: Object, path: tuple[str, ...]) -> Node:
         if is_module(value):
             return self._module(value, path)
+        if is_optimizer(value):
+            return self._optimizer(value, path)
         held = attributes(value)
-        if value.called or not (held or value.items or value.elements):
+        items: list[tuple[object, object]] = [*held.items(), *value.items, *enumerate(value.elements)]
+        if (value.called and value.args) or not (items or value.args):
             self._left_out(value, path)
             return None
-        self._once(value, len(held) + len(value.items) + len(value.elements))
+        self._once(value, len(items) + len(value.args))
+        cls = describe(value.cls)
+        if not items:  # a named tuple, a number or text of a class of its own
+            self._changed("objects as tuples", path)
+            return self._branch("tuple", list(enumerate(value.args)), path, cls=cls)
         self._changed("objects as dictionaries", path)
-        items = [*held.items(), *value.items, *enumerate(value.elements)]
-        return self._branch("object", items, path, cls=describe(value.cls))
+        items += [("args", value.args)] if value.args else []
+        return self._branch("object", items, path, cls=cls)
+
+    def _optimizer(self, value: Object, path: tuple[str, ...]) -> Branch:
+        self._changed("whole optimizers as their state dicts", path)
+        made = self._made.setdefault(id(value), state_dict(value))
+        assert isinstance(made, dict)
+        return self._branch("dict", list(made.items()), path, cls=describe(value.cls))
 
     def _branch(
         self,

@@ -1,13 +1,14 @@
-"""Which classes and functions a pickle may name besides those that are known: what whole modules consist of.
+"""Which classes and functions a pickle may name besides those that are known: what people put beside tensors.
 
-A whole module names its classes, and whoever wrote them. Nothing of that is imported here: objects stay inert records,
-of which the tensors and plain settings are taken. What is accepted all the same is as little as modules need, so that a
-file that would do something when PyTorch unpickles it is refused and not converted into one that looks harmless:
+A whole module names its classes, and whoever wrote them; a checkpoint, those of its settings. Nothing of that is
+imported here: objects stay inert records, of which tensors and plain values are taken. What is accepted all the same is
+as little as these need, so that a file that would do something when PyTorch unpickles it is refused and not converted
+into one that looks harmless:
 
-* a class of objects that are made without arguments and filled (what modules are), of no module of Python's library, of
-  numpy, or of torch outside torch.nn, and only in files that hold a module;
+* a class of somebody's own (of no module of Python's library, of numpy, or of torch outside of its modules and
+  optimizers), if it is made as `__reduce_ex__` makes objects, called without arguments at most, or mentioned;
 * a function of torch.nn that modules keep as an attribute (an activation), if nothing calls it;
-* likewise the class of a tensor, for which another tensor is recast.
+* and both only beside tensors: a file that has none is no checkpoint.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections.abc import Iterable, Mapping
 
 from panmodel.model.torch.modules import is_module
 from panmodel.wire.pickle import Dictionary, Global, Object
-from panmodel.wire.torch_records import ArrayRecord, SubclassRecord, TensorRecord
+from panmodel.wire.torch_records import ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
+from panmodel.wire.torch_unpickling import Loaded
 
 
 def _words(*lines: str) -> frozenset[str]:
@@ -37,7 +39,9 @@ _OTHER_LIBRARY = _words(
     "stringold sunaudio sunaudiodev telnetlib thread toaiff urllib2 urlparse user usercustomize uu whichdb xdrlib",
     "xmlrpclib",
 )
-_LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY
+_LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY | {"numpy", "_codecs"}
+#: Where torch's own modules and optimizers are defined.
+_OF_TORCH = ("torch.nn.", "torch.optim.", "torch.ao.nn.", "torch.ao.quantization.", "torch.quantization.")
 #: What modules keep as attributes: activations, losses, initialisations.
 _FUNCTIONS = {
     "torch.nn.functional": _words(
@@ -54,35 +58,36 @@ _FUNCTIONS = {
 }
 #: What old modules call when they are unpickled: it returns an object that stands for a library, and takes nothing.
 _HARMLESS = Global("torch.nn.backends.thnn", "_get_thnn_function_backend")
+_TENSORS = (TensorRecord, ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord)
 _CLASS_NAME = re.compile(r"[^\W\d]\w*")
 _MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def refused(value: object, unknown: Iterable[Global], called: frozenset[Global]) -> list[Global]:
+def refused(loaded: Loaded, *, beside_tensors: bool = False) -> list[Global]:
     """The names that make a pickle unsafe to read, in the order of their mention.
 
     Args:
-        value: The pickled value.
-        unknown: The names in it that are not known.
-        called: Those that unpickling calls.
+        loaded: The pickle.
+        beside_tensors: It is a part of a file that holds tensors.
     """
-    names = list(unknown)
+    names = list(loaded.unknown)
     if not names:
         return []
-    there = _holders(value)
-    objects = [item for item in there if isinstance(item, Object)]
-    accepted = {item.cls for item in there if isinstance(item, SubclassRecord) and _may_be_class(item.cls)}
-    if any(map(is_module, objects)):
-        classes = {item.cls for item in objects if isinstance(item.cls, Global)}
-        accepted |= {name for name in classes if _may_be_class(name)} | {name for name in names if _is_function(name)}
-        accepted.add(_HARMLESS)
-    odd = {item.cls for item in objects if not _is_filled(item)} | called
-    return [name for name in names if name not in accepted or (name in odd and name != _HARMLESS)]
+    there = _holders(loaded.value)
+    tensors = [item for item in there if isinstance(item, _TENSORS) or is_module(item)]
+    if not tensors and not beside_tensors:
+        return names
+    made = {item.cls for item in there if isinstance(item, (Object, SubclassRecord)) and isinstance(item.cls, Global)}
+    made -= loaded.called
+    accepted = {name for name in names if _may_be_class(name) and (name in made or _is_called_so(name))} - loaded.given
+    accepted |= {name for name in names if _is_function(name)} - loaded.called - made
+    accepted |= {_HARMLESS} - loaded.given
+    return [name for name in names if name not in accepted]
 
 
-def _is_filled(item: Object) -> bool:
-    """Whether an object was made as `__reduce_ex__` of a plain class makes it: without arguments, by no call."""
-    return not (item.called or item.args or item.kwargs)
+def _is_called_so(name: Global) -> bool:
+    """Whether it is called as classes are and functions are not, with nothing else to tell them apart."""
+    return name.name.lstrip("_")[:1].isupper()
 
 
 def _is_function(name: Global) -> bool:
@@ -95,8 +100,13 @@ def _may_be_class(name: Global) -> bool:
         return False
     parts = name.module.split(".")
     if parts[0] == "torch":
-        return parts[1:2] == ["nn"] and not any(part.startswith("_") for part in parts)
-    return parts[0] not in _LIBRARY and parts[0] not in ("numpy", "_codecs")
+        return name.module.startswith(_OF_TORCH) and not any(part.startswith("_") for part in parts)
+    return not is_library(name.module)
+
+
+def is_library(module: str) -> bool:
+    """Whether a module is of Python's library, of whichever version, or of numpy: every installation has it."""
+    return module.partition(".")[0] in _LIBRARY
 
 
 def _holders(value: object) -> list[object]:
@@ -114,7 +124,7 @@ def _holders(value: object) -> list[object]:
     return found
 
 
-_HOLDERS = (dict, list, tuple, set, frozenset, Object, TensorRecord, SubclassRecord, ArrayRecord)
+_HOLDERS = (dict, list, tuple, set, frozenset, Object, *_TENSORS)
 
 
 def _held(item: object) -> Iterable[object]:
@@ -126,6 +136,8 @@ def _held(item: object) -> Iterable[object]:
         return [item.inner, item.state, item.args]
     if isinstance(item, ArrayRecord):
         return item.items
+    if isinstance(item, (ComposedRecord, MetaRecord)):
+        return []
     if isinstance(item, Mapping):
         attributes = [item.attributes] if isinstance(item, Dictionary) else []
         return [*item.keys(), *item.values(), *attributes]

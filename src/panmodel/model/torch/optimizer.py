@@ -53,11 +53,13 @@ class Optimizer:
         path: Keys that lead to it.
         state: Parameter index, or name, → its slots.
         groups: The groups of parameters, each with its settings and the indices under "params".
+        cls: Of a whole optimizer, its class.
     """
 
     path: tuple[Key, ...]
     state: Branch
     groups: tuple[Branch, ...]
+    cls: str = ""
 
     @property
     def indices(self) -> list[Node]:
@@ -77,6 +79,8 @@ class Optimizer:
 
     def kind(self) -> str:
         """Kind in lower case; empty if nothing tells."""
+        if self.cls:
+            return self.cls.rpartition(".")[2].lower()
         branches = [content for _, content in self.state.items if isinstance(content, Branch)]
         slots = {slot for content in branches for slot, _ in content.items}
         settings = self.settings()
@@ -107,7 +111,7 @@ def find_optimizers(root: Node) -> list[Optimizer]:
             continue
         state, groups = node.get("state"), _groups(node, path)
         if isinstance(state, Branch) and state.is_mapping and groups is not None:
-            found.append(Optimizer(path, state, groups))
+            found.append(Optimizer(path, state, groups, node.cls))
         else:
             pending.extend(((*path, key), child) for key, child in reversed(node.items))
     return found

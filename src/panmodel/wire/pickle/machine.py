@@ -53,6 +53,7 @@ class Machine:
         position: Where the next opcode is; after `run`, the byte behind STOP.
         globals: Every name that was mentioned, with the position of its first mention.
         called: The names that CPython would have called as functions and that are not in `known`.
+        given: Those of them that it would have given arguments, or whose results it would have called.
         executed: How many opcodes were run so far.
     """
 
@@ -73,6 +74,7 @@ class Machine:
         self.string_encoding = string_encoding
         self.globals: dict[Global, int] = {}
         self.called: set[Global] = set()
+        self.given: set[Global] = set()
         self.executed = 0
         self._most = limits.pickle_objects
         self._known, self._persistent, self._building = known, persistent, building
@@ -259,6 +261,8 @@ class Machine:
         if constructor is None or kwargs:
             if called and (root := callee.root if isinstance(callee, Object) else callee) is not None:
                 self.called.add(root)
+                if args or kwargs or isinstance(callee, Object):
+                    self.given.add(root)
             return Object(callee, args, kwargs or {}, called)
         return constructor(args)
 
@@ -321,6 +325,8 @@ class Machine:
 
     def build(self, target: object, state: object) -> None:
         """Give an object its state."""
+        if state is None and isinstance(target, _WITHOUT_STATE):
+            return
         if isinstance(target, Object):
             target.states.append(state)
         elif isinstance(target, Dictionary):
