@@ -132,7 +132,7 @@ class Attributes(Mapping[str, object]):
 def _read(header: Header) -> Iterator[Attribute]:
     file = header.file
     for message in header.all(Kind.ATTRIBUTE):
-        yield _attribute(file, message.body.over(message.body.data), message.flags, message.order)
+        yield _attribute(file, message.body, message.flags, message.order)
     info = header.body(Kind.ATTRIBUTE_INFO)
     if info is None:
         return

@@ -6,24 +6,41 @@ from typing import NoReturn
 
 from panmodel.errors import CorruptError
 
+#: The undefined address, by the bytes that an address has: all bits set.
+_UNDEFINED = tuple((1 << 8 * width) - 1 for width in range(9))
+
 
 class Cursor:
     """A place in the bytes of one structure.
 
     Args:
         data: The bytes of the structure.
-        where: File and offset of its first byte, for messages.
+        name: The file, for messages.
         what: What the structure is, for messages.
         offset_size: Bytes of an address in this file.
         length_size: Bytes of a length in this file.
+        place: Offset of its first byte in the file, for messages.
     """
 
-    __slots__ = ("data", "length_size", "offset_size", "position", "what", "where")
+    __slots__ = ("_name", "_place", "data", "length_size", "offset_size", "position", "what")
 
-    def __init__(self, data: bytes, where: str, what: str, offset_size: int = 8, length_size: int = 8) -> None:
-        self.data, self.where, self.what = data, where, what
+    def __init__(
+        self,
+        data: bytes,
+        name: str,
+        what: str,
+        offset_size: int = 8,
+        length_size: int = 8,
+        place: int | None = None,
+    ) -> None:
+        self.data, self._name, self._place, self.what = data, name, place, what
         self.offset_size, self.length_size = offset_size, length_size
         self.position = 0
+
+    @property
+    def where(self) -> str:
+        """File and offset of its first byte, for messages."""
+        return self._name if self._place is None else f"{self._name} at offset {self._place}"
 
     @property
     def left(self) -> int:
@@ -78,7 +95,7 @@ class Cursor:
     def address(self) -> int | None:
         """An address, counted from the file's base; None for the undefined one (all bits set)."""
         found = self.uint(self.offset_size)
-        return None if found == (1 << 8 * self.offset_size) - 1 else found
+        return None if found == _UNDEFINED[self.offset_size] else found
 
     def defined(self) -> int:
         """An address that must not be undefined."""
@@ -89,7 +106,10 @@ class Cursor:
 
     def skip(self, nbytes: int) -> None:
         """Pass over bytes that say nothing."""
-        self.take(nbytes)
+        end = self.position + nbytes
+        if end > len(self.data):
+            self.take(nbytes)
+        self.position = end
 
     def align(self, multiple: int) -> None:
         """Pass over the padding up to the next multiple, counted from the beginning of the structure."""
@@ -110,7 +130,7 @@ class Cursor:
 
     def over(self, data: bytes, what: str = "") -> Cursor:
         """A cursor over other bytes of the same file."""
-        return Cursor(data, self.where, what or self.what, self.offset_size, self.length_size)
+        return Cursor(data, self._name, what or self.what, self.offset_size, self.length_size, self._place)
 
     def expect(self, signature: bytes) -> None:
         """Take the signature that the structure begins with."""

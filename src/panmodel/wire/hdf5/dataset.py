@@ -76,7 +76,7 @@ class Dataset:
 
     def _optional(self, kind: Kind) -> Cursor | None:
         for message in self._header.all(kind):
-            body = message.body.over(message.body.data, f"the {kind.name.lower()} of {self.name!r}")
+            body = message.block.over(message.data, f"the {kind.name.lower()} of {self.name!r}")
             return resolve(self._file, body, kind) if message.shared else body
         return None
 
@@ -116,6 +116,8 @@ class Dataset:
 
     def renamed(self, name: str) -> Dataset:
         """The same dataset under another name; nothing of it is read again."""
+        if name == self.name:
+            return self
         found = copy.copy(self)
         found.name = name
         return found

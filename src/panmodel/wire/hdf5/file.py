@@ -50,9 +50,11 @@ class File:
     _owners: dict[int, int] = field(default_factory=dict, repr=False)
     _owned: int = field(default=0, repr=False)
     _pages: PagedSource = field(init=False, repr=False)
+    _most: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._pages = PagedSource(self.source)
+        self._most = 2 * self.size + _SLACK
 
     @property
     def size(self) -> int:
@@ -69,7 +71,9 @@ class File:
         Raises:
             TruncatedError: They do not lie inside the file.
         """
-        return Cursor(self.read(address, nbytes), self.where(address), what, self.offset_size, self.length_size)
+        place = self.base + address
+        data = self._pages.read(place, nbytes)
+        return Cursor(data, self.source.name, what, self.offset_size, self.length_size, place)
 
     def read(self, address: int, nbytes: int) -> bytes:
         """The bytes at an address; short ones come from pages that are read as a whole, since structures lie together.
@@ -111,7 +115,7 @@ class File:
         elif known != owner:
             message = f"a structure belongs to two objects, whose headers are at {known} and {owner}"
             raise CorruptError(message, where=self.where(address), hint=_HINT)
-        if self._owned > 2 * self.size + _SLACK:
+        if self._owned > self._most:
             message = f"its structures overlap: {self._owned} bytes of them in a file of {self.size}"
             raise CorruptError(message, where=self.where(address), hint=_HINT)
 

@@ -85,8 +85,11 @@ class _Opened:
         return self._datasets[header.address].renamed(name)
 
 
+_GROUP = frozenset([Kind.SYMBOL_TABLE.value, Kind.LINK_INFO.value, Kind.LINK.value, Kind.GROUP_INFO.value])
+
+
 def _is_group(header: Header) -> bool:
-    return any(header.body(kind) for kind in (Kind.SYMBOL_TABLE, Kind.LINK_INFO, Kind.LINK, Kind.GROUP_INFO))
+    return header.has(_GROUP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def _links(header: Header, visit: Visit) -> Iterator[Link]:
     if table is not None:
         yield from _symbol_table(visit, table)
     for message in header.all(Kind.LINK):
-        yield read_link(message.body.over(message.body.data))
+        yield read_link(message.body)
     info = header.body(Kind.LINK_INFO)
     if info is not None:
         yield from _dense(visit, info)

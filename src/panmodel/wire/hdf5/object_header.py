@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.wire.hdf5.cursor import Cursor
@@ -46,21 +47,27 @@ _OLD_MESSAGE = struct.Struct("<HHB3x")  # type, size, flags
 _MOST_MESSAGES = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of a header.
 
     Attributes:
         kind: Its type.
         flags: Its flags.
-        body: Its bytes.
+        data: Its bytes.
+        block: What it stands in.
         order: When it was created among the others of its header; None if the file does not say.
     """
 
     kind: int
     flags: int
-    body: Cursor
+    data: bytes
+    block: Cursor
     order: int | None = None
+
+    @property
+    def body(self) -> Cursor:
+        """A cursor over its bytes, at their beginning."""
+        return self.block.over(self.data, _named(self.kind))
 
     @property
     def shared(self) -> bool:
@@ -92,8 +99,12 @@ class Header:
         wanted = kind.value
         for message in self.messages:
             if message.kind == wanted:
-                return message.body.over(message.body.data)
+                return message.body
         return None
+
+    def has(self, kinds: frozenset[int]) -> bool:
+        """Whether there is a message of one of these types."""
+        return any(message.kind in kinds for message in self.messages)
 
 
 def read_header(file: File, address: int) -> Header:
@@ -128,7 +139,7 @@ def _read_old(visit: Visit, header: Header, prefix: Cursor) -> None:
         block = visit.read(address, nbytes, "an object header's block")
         while block.left >= 8 and count:
             kind, size, flags = _OLD_MESSAGE.unpack(block.take(8))
-            _keep(header, Message(kind, flags, block.part(size, _named(kind))), blocks)
+            _keep(header, Message(kind, flags, block.take(size), block), blocks)
             count -= 1
 
 
@@ -160,12 +171,13 @@ def _read_block(header: Header, block: Cursor, flags: int, blocks: list[tuple[in
     while block.left >= (6 if ordered else 4):  # fewer bytes than a message needs are a gap
         kind, size, own = block.u8(), block.u16(), block.u8()
         order = block.u16() if ordered else None
-        _keep(header, Message(kind, own, block.part(size, _named(kind)), order), blocks)
+        _keep(header, Message(kind, own, block.take(size), block, order), blocks)
 
 
 def _keep(header: Header, message: Message, blocks: list[tuple[int, int]]) -> None:
     if message.kind == _CONTINUATION:
-        blocks.append((message.body.defined(), message.body.length()))
+        body = message.body
+        blocks.append((body.defined(), body.length()))
     elif message.kind != _NIL:
         header.messages.append(message)
     if len(header.messages) + len(blocks) > _MOST_MESSAGES:
