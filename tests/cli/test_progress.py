@@ -34,6 +34,18 @@ def test_it_shows_how_far_work_has_come_and_leaves_nothing(clock):
     assert screen.getvalue().endswith("\r\x1b[K")
 
 
+@pytest.mark.parametrize("columns", [200, 80, 60, 20])
+def test_it_stays_in_one_line(clock, monkeypatch, columns):
+    screen = Terminal()
+    monkeypatch.setattr(_progress, "_columns", lambda _: columns)
+    with progress_bar("converting", stream=screen) as progress:
+        clock[0] = 1000.0
+        progress(123_400_000_000, 999_900_000_000)
+    shown = screen.getvalue().split("\r\x1b[K")[1]
+    assert shown.startswith("converting") and len(shown) < columns
+    assert ("█" in shown) == (columns >= 80) and ("s left" in shown) == (columns > 60)
+
+
 def test_short_work_shows_nothing(clock):
     screen = Terminal()
     with progress_bar("converting", stream=screen) as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from panmodel.cli._output import amount
 #: Seconds before it appears, and between two looks at it.
 _DELAY, _PAUSE = 1.0, 0.1
 _WIDTH = 30
+#: Columns of a terminal that does not say how many it has.
+_USUAL = 80
 _CLEAR = "\r\x1b[K"
 
 
@@ -51,12 +54,14 @@ class _Bar:
             return
         self._shown, self._visible = now, True
         part = min(done / total, 1.0) if total else 1.0
-        filled = int(part * _WIDTH)
         rate = done / (now - self._began)
         left = f", {(total - done) / rate:.0f} s left" if rate and total > done else ""
-        bar = "█" * filled + "·" * (_WIDTH - filled)
-        said = f"{self._title} {bar} {part:4.0%}  {amount(done)} of {amount(total)}, {amount(int(rate))}/s{left}"
-        self._out.write(_CLEAR + said)
+        said = f" {part:4.0%}  {amount(done)} of {amount(total)}, {amount(int(rate))}/s{left}"
+        room = _columns(self._out) - 1  # a line that is wrapped cannot be taken back
+        width = max(0, min(_WIDTH, room - len(self._title) - 1 - len(said)))
+        filled = int(part * width)
+        bar = "█" * filled + "·" * (width - filled)
+        self._out.write(_CLEAR + f"{self._title} {bar}{said}"[:room])
         self._out.flush()
 
     def clear(self) -> None:
@@ -64,3 +69,10 @@ class _Bar:
         if self._visible:
             self._out.write(_CLEAR)
             self._out.flush()
+
+
+def _columns(out: TextIO) -> int:
+    try:
+        return os.get_terminal_size(out.fileno()).columns or _USUAL
+    except (OSError, ValueError):
+        return _USUAL
