@@ -58,6 +58,19 @@ _DATA_CLASSES = (
 )
 #: Factories of defaultdict, bases, types of values, by the names of Python 2 too.
 _BUILTINS = ("object", "dict", "list", "tuple", "int", "long", "float", "str", "unicode", "bool", "Ellipsis")
+#: What is mentioned and never called; kept ready, since a distributed checkpoint has a pickle for each tensor.
+_INERT: dict[Global, Constructor | None] = dict.fromkeys(
+    [
+        *(Global(module, kind) for module in ("builtins", "__builtin__") for kind in _BUILTINS),
+        *(Global(module, name) for module, name in _DATA_CLASSES),
+        *(Global("numpy", name) for name in SCALAR_TYPES),
+        *(Global("ml_dtypes", name) for name in OF_ML_DTYPES),
+    ]
+)
+_INERT_OF_TORCH: dict[Global, Constructor | None] = dict.fromkeys(UNTYPED_STORAGES) | dict.fromkeys(
+    Global("torch", name)
+    for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE, *_MENTIONED, *_LAYOUTS)
+)
 
 
 class AllowList:
@@ -84,7 +97,7 @@ class AllowList:
         self._where = where
         self._arrays, self.tensors = Arrays(where, nbytes, limits), Rebuilding(where, nbytes, limits)
         self._values = Values(where, nbytes, limits)
-        known = _of_python(self._values) | _of_numpy(self._arrays)
+        known = _INERT | _of_python(self._values) | _of_numpy(self._arrays)
         self.known: Mapping[Global, Constructor | None] = {**known, **_of_torch(self.tensors, where), **also}
 
     @property
@@ -125,7 +138,6 @@ def _of_python(make: Values) -> dict[Global, Constructor | None]:
         for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath"):
             known[Global(module, name)] = make.path
     for module in ("builtins", "__builtin__"):  # protocol 2 names them as Python 2 did
-        known |= {Global(module, kind): None for kind in _BUILTINS}
         known |= {Global(module, kind): make.listed for kind in ("set", "frozenset")}
         known[Global(module, "bytearray")] = make.byte_array
         known[Global(module, "bytes")] = make.empty_bytes
@@ -135,7 +147,7 @@ def _of_python(make: Values) -> dict[Global, Constructor | None]:
         known[Global(module, "__newobj__")] = make.instance
     for name in ("range", "xrange", "slice"):
         known |= {Global(module, name): make.steps(name) for module in ("builtins", "__builtin__")}
-    return known | {Global(module, name): None for module, name in _DATA_CLASSES}
+    return known
 
 
 def _of_numpy(make: Arrays) -> dict[Global, Constructor | None]:
@@ -146,18 +158,11 @@ def _of_numpy(make: Arrays) -> dict[Global, Constructor | None]:
         known[Global(f"{package}.numeric", "_frombuffer")] = make.buffered
     for name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor"):
         known[Global("numpy.random._pickle", name)] = make.generator(name)
-    known |= {Global("numpy", name): None for name in SCALAR_TYPES}
-    known |= {Global("ml_dtypes", name): None for name in OF_ML_DTYPES}
     return known
 
 
 def _of_torch(make: Rebuilding, where: str) -> dict[Global, Constructor | None]:
-    known: dict[Global, Constructor | None] = dict.fromkeys(UNTYPED_STORAGES)
-    known |= {
-        Global("torch", name): None for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE)
-    }
-    known |= {Global("torch", name): None for name in _MENTIONED}
-    known |= {Global("torch", name): None for name in _LAYOUTS}
+    known = dict(_INERT_OF_TORCH)
     for name, dtype in dtypes.BY_TORCH_STORAGE.items():
         known[Global("torch", name.removesuffix("Storage") + "Tensor")] = make.empty(dtype)
     known |= {Global("torch._utils", name): function for name, function in make.functions().items()}
