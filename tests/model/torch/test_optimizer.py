@@ -47,6 +47,10 @@ def zeros(*shape: int) -> Tensor:
         (("square_avg",), {}, "rmsprop"),
         (("sum",), {}, "adagrad"),
         (("other",), {}, ""),
+        (("exp_avg", "exp_avg_sq"), dict.fromkeys(("lr", "betas", "eps", "maximize"), 1), "sparseadam"),
+        (("momentum_buffer",), {"momentum": 0.9, "ns_steps": 5, "ns_coefficients": listed(1, 2, 3)}, "muon"),
+        (("row_var", "col_var"), {"beta2_decay": -0.8, "d": 1.0}, "adafactor"),
+        (("exp_avg_sq_row",), {"scale_parameter": True, "relative_step": True}, "adafactor"),
         ((), {"dampening": 0, "nesterov": False}, "sgd"),
         ((), {"betas": listed(0.9, 0.99), "amsgrad": False}, "adam"),
     ],
@@ -78,7 +82,26 @@ def test_settings_of_one_group_and_of_several() -> None:
     assert only(state({}, first)).settings() == {"lr": 0.1, "betas": (0.9, 0.99)}
     both = only(state({}, first, {"lr": 0.2, "params": listed(1)})).settings()
     assert both["lr"] == 0.1
+    tensors = {"t": ArrayTensor(np.array(0.5, np.float32))}
+    assert only(state({}, first)).settings(tensors) == {"lr": 0.1, "betas": (0.9, 0.99), "t": 0.5}
     assert both["param_groups"] == [{"lr": 0.1, "betas": (0.9, 0.99)}, {"lr": 0.2}]
+
+
+@pytest.mark.parametrize(
+    ("slots", "fits"),
+    [
+        ({"row_var": (2, 1), "col_var": (1, 3)}, True),
+        ({"exp_avg_sq_row": (2,), "exp_avg_sq_col": (3,)}, True),
+        ({"row_var": (4,)}, False),
+        ({"row_var": (3, 1)}, False),
+        ({"exp_avg": (2,)}, False),
+    ],
+)
+def test_slots_of_rows_and_columns_fit(slots: dict[str, tuple[int, ...]], fits: bool) -> None:
+    there = {f"0/{name}": zeros(*shape) for name, shape in slots.items()}
+    node = state({0: tuple(name[2:] for name in there)}, {"params": listed(0)})
+    found = names_of_parameters([only(node)], [("w", zeros(2, 3))], there)
+    assert found == ([{0: "w"}] if fits else [{}])
 
 
 PARAMETERS = [("a.weight", zeros(2, 3)), ("a.bias", zeros(2)), ("b.weight", zeros(4, 2))]

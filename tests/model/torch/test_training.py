@@ -47,6 +47,7 @@ TRAINING = """
     optimizer optim optimizer_state_dict last_optimizer_state optimizer_states G_optimizer lr_scheduler lr_schedulers
     scheduler_state_dict epoch start_epoch global_step step iteration iter loss best_loss val_loss best_acc amp_scaler
     grad_scaler rng_state cuda_rng_state callbacks loops extra_state best_prec1 metrics amp
+    iter_num global_steps best_val_loss message_hub num_updates
 """
 OTHERS = "model state_dict arch args hyper_parameters optical epochs_model config vocab"
 
@@ -55,6 +56,18 @@ def test_keys_of_training_runs() -> None:
     assert [key for key in TRAINING.split() if not is_training_key(key)] == []
     assert [key for key in OTHERS.split() if is_training_key(key)] == []
     assert not is_training_key(3)
+
+
+def test_counters_may_lie_in_what_libraries_keep_them_in() -> None:
+    mm = mapping({"meta": mapping({"epoch": 12, "iter": 1000}), "state_dict": W, "optimizer": mapping({"a": 1})})
+    state, used = told(mm, {"w": ArrayTensor(np.zeros(1))})
+    assert state is not None
+    assert (state.epoch, state.step) == (12, 1000)
+    assert {"meta.epoch", "meta.iter"} <= used
+    inner = mapping({"train_iterator": mapping({"epoch": 3}), "val_loss": 2.0, "epoch": None})
+    state, _ = told(mapping({"extra_state": inner, "iter_num": 7, "model": W}), {"w": ArrayTensor(np.zeros(1))})
+    assert state is not None
+    assert (state.epoch, state.step, state.loss) == (3, 7, 2.0)
 
 
 def test_counters_may_be_tensors() -> None:

@@ -11,11 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, is_scalar
 
-#: What the slots tell of the optimizer, the longest list first; then what the settings tell where there are no slots.
+#: What settings tell that no other optimizer has; then what the slots tell, the longest list first; then what settings
+#: tell where there are no slots.
+_KINDS_BY_OWN_SETTINGS = (
+    ({"ns_steps", "ns_coefficients"}, "muon"),
+    ({"beta2_decay", "d"}, "adafactor"),
+    ({"scale_parameter", "relative_step"}, "adafactor"),  # of Hugging Face and fairseq
+)
 _KINDS_BY_SLOTS = (
     ({"exp_avg", "exp_avg_sq", "mu_product"}, "nadam"),
     ({"exp_avg", "exp_avg_sq"}, "adam"),
@@ -38,6 +45,8 @@ _KINDS_BY_SETTINGS = (
 )
 #: RAdam has the slots of Adam and its settings, without `amsgrad`: always these, and in some versions those.
 _OF_RADAM = frozenset({"lr", "betas", "eps", "weight_decay", "foreach"})
+#: SparseAdam has the slots of Adam, and no more settings than these.
+_OF_SPARSE_ADAM = frozenset({"lr", "betas", "eps", "maximize", "initial_lr", "param_groups"})
 _OF_LATER_RADAM = frozenset({"initial_lr", "maximize", "capturable", "differentiable", "decoupled_weight_decay"})
 _MOST_SETTINGS = 16  # values in a list that is a setting
 
@@ -66,9 +75,13 @@ class Optimizer:
         """The indices of all parameters, group after group."""
         return [index for group in self.groups for index in _members(group.get("params"))]
 
-    def settings(self) -> dict[str, object]:
-        """The settings of the first group; with several groups also those of each, under "param_groups"."""
-        each = [_settings(group) for group in self.groups]
+    def settings(self, tensors: Mapping[str, Tensor] = MappingProxyType({})) -> dict[str, object]:
+        """The settings of the first group; with several groups also those of each, under "param_groups".
+
+        Args:
+            tensors: The tensors of the file: a rate may be one of a single number.
+        """
+        each = [_settings(group, tensors) for group in self.groups]
         return {} if not each else each[0] if len(each) == 1 else {**each[0], "param_groups": each}
 
     def slots(self) -> Iterator[tuple[Key, dict[str, Leaf]]]:
@@ -84,10 +97,14 @@ class Optimizer:
         branches = [content for _, content in self.state.items if isinstance(content, Branch)]
         slots = {slot for content in branches for slot, _ in content.items}
         settings = self.settings()
-        found = next((kind for needed, kind in _KINDS_BY_SLOTS if needed <= slots), "")
-        found = found or next((kind for needed, kind in _KINDS_BY_SETTINGS if needed <= set(settings)), "")
+        named = {key for group in self.groups for key, _ in group.items}
+        found = next((kind for needed, kind in _KINDS_BY_OWN_SETTINGS if needed <= named), "")
+        found = found or next((kind for needed, kind in _KINDS_BY_SLOTS if needed <= slots), "")
+        found = found or next((kind for needed, kind in _KINDS_BY_SETTINGS if needed <= named), "")
         if found != "adam":
             return found
+        if {"lr", "betas"} <= set(settings) <= _OF_SPARSE_ADAM:
+            return "sparseadam"
         if set(settings) >= _OF_RADAM >= set(settings) - _OF_LATER_RADAM - {"param_groups"}:
             return "radam"
         return "adamw" if settings.get("decoupled_weight_decay") is True else found
@@ -168,7 +185,9 @@ def _by_order(optimizer: Optimizer, parameters: Parameters, tensors: Mapping[str
     indices = optimizer.indices
     if len(indices) != len(parameters) or not all(map(_is_index, indices)):
         return {}
-    shapes = {index: [tensors[leaf.name].shape for leaf in slots.values()] for index, slots in optimizer.slots()}
+    shapes = {
+        index: {slot: tensors[leaf.name].shape for slot, leaf in slots.items()} for index, slots in optimizer.slots()
+    }
     orders = [list(parameters)]
     if len(optimizer.groups) == 2:
         matrices = [entry for entry in parameters if len(entry[1].shape) > 1]
@@ -176,13 +195,21 @@ def _by_order(optimizer: Optimizer, parameters: Parameters, tensors: Mapping[str
         orders += [matrices + vectors, vectors + matrices]
     for order in orders:
         pairs = list(zip(indices, order, strict=True))
-        if all(_fits(shapes.get(index, ()), tensor.shape) for index, (_, tensor) in pairs):  # type: ignore[arg-type]
+        if all(_fits(shapes.get(index, {}), tensor.shape) for index, (_, tensor) in pairs):  # type: ignore[arg-type]
             return {index: name for index, (name, _) in pairs}  # type: ignore[misc]
     return {}
 
 
-def _fits(slots: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> bool:
-    return all(slot == shape or math.prod(slot) == 1 for slot in slots)
+def _fits(slots: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]) -> bool:
+    return all(slot == shape or math.prod(slot) == 1 or _is_factor(name, slot, shape) for name, slot in slots.items())
+
+
+def _is_factor(name: str, slot: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a slot is one of rows or columns, as Adafactor keeps instead of one of the parameter's shape."""
+    if len(shape) < 2 or not {"row", "col"} & set(name.split("_")):
+        return False
+    rows, columns = shape[:-1], (*shape[:-2], shape[-1])
+    return slot in (rows, columns, (*rows, 1), (*shape[:-2], 1, shape[-1]))
 
 
 def _members(node: Node) -> list[Node]:
@@ -193,12 +220,14 @@ def _is_index(node: Node) -> bool:
     return type(node) is int or isinstance(node, str)
 
 
-def _settings(group: Branch) -> dict[str, object]:
+def _settings(group: Branch, tensors: Mapping[str, Tensor]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in group.items:
         if isinstance(key, str) and key not in ("params", "param_names"):
             if is_scalar(value):
                 found[key] = value
+            elif isinstance(value, Leaf) and value.name in tensors and tensors[value.name].size == 1:
+                found[key] = tensors[value.name].item()
             elif isinstance(value, Branch) and not value.is_mapping and len(value.items) <= _MOST_SETTINGS:
                 plain = _members(value)
                 if all(map(is_scalar, plain)):

@@ -9,7 +9,7 @@ https://lightning.ai/docs/pytorch/stable/common/checkpointing_basic.html (conten
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.optimizer import Optimizer, Parameters, find_optimizers, names_of_parameters
@@ -20,13 +20,15 @@ from panmodel.model.training import TrainingState
 _STATE_DICTS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights", "blobs")
 _AVERAGED = re.compile(r".*(^|_)ema(_|$).*|.*shadow.*|swa_.*")
 _EPOCHS = ("epoch", "start_epoch", "current_epoch")
-_STEPS = ("global_step", "step", "iteration", "iter", "num_updates")
-_LOSSES = ("loss", "train_loss", "val_loss", "best_loss")
+_STEPS = ("global_step", "global_steps", "step", "iteration", "iter", "iter_num", "num_updates", "num_steps")
+_LOSSES = ("loss", "train_loss", "val_loss", "best_loss", "best_val_loss")
+#: Top-level keys under which some libraries keep these.
+_COUNTERS = ("meta", "extra_state", "train_iterator", "trainer_state")
 #: Top-level keys whose content belongs to a training run.
 _TRAINING_KEY = re.compile(
     r".*optim(izer)?s?(_.*)?|(lr_)?sched(uler)?s?(_.*)?|.*scaler(_.*)?|amp|.*rng_states?|callbacks|loops|extra_state"
-    r"|((start|current|last|global|total|train)_)?(epochs?|steps?)|iter(ation)?s?|num_updates"
-    r"|((train|val|valid|test|best)_)?(loss(es)?|acc|accuracy|prec1|acc1|score)|metrics?"
+    r"|message_hub|((start|current|last|global|total|train)_)?(epochs?|steps?)|iter(ation)?s?(_num)?|num_(updates|steps)"
+    r"|((train|val|valid|test|best)_)*(loss(es)?|acc|accuracy|prec1|acc1|score)|metrics?"
 )
 #: Buffers of torch.nn's normalisations, which no optimizer has slots for.
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
@@ -102,13 +104,23 @@ def _counters(state: TrainingState, root: Node, tensors: Mapping[str, Tensor]) -
         return set()
     used = set()
     for keys, attribute in ((_EPOCHS, "epoch"), (_STEPS, "step"), (_LOSSES, "loss")):
-        for key in keys:
-            number = _number(root.get(key), tensors)
+        for path, node in _told_under(root, keys):
+            number = _number(node, tensors)
             if number is not None and (attribute == "loss" or number == int(number)):
                 setattr(state, attribute, float(number) if attribute == "loss" else int(number))
-                used.add(key)
+                used.add(path)
                 break
     return used
+
+
+def _told_under(root: Branch, keys: Sequence[str]) -> Iterator[tuple[str, Node]]:
+    """What lies under these keys, and its path: in the root, then in what libraries keep counters in."""
+    pending: list[tuple[str, Branch]] = [("", root)]
+    while pending:
+        path, branch = pending.pop(0)
+        yield from ((path + key, branch.get(key)) for key in keys)
+        children = ((key, branch.get(key)) for key in _COUNTERS)
+        pending += [(f"{path}{key}.", child) for key, child in children if isinstance(child, Branch)]
 
 
 def _number(node: Node, tensors: Mapping[str, Tensor]) -> float | int | None:
@@ -125,9 +137,9 @@ def _read_optimizers(
     state: TrainingState, optimizers: list[Optimizer], parameters: Parameters, tensors: Mapping[str, Tensor]
 ) -> None:
     state.optimizer = next((kind for kind in (optimizer.kind() for optimizer in optimizers) if kind), "")
-    state.hyperparameters = optimizers[0].settings()
+    state.hyperparameters = optimizers[0].settings(tensors)
     if len(optimizers) > 1:
-        state.hyperparameters["optimizers"] = [optimizer.settings() for optimizer in optimizers]
+        state.hyperparameters["optimizers"] = [optimizer.settings(tensors) for optimizer in optimizers]
     slots: dict[str, dict[str, Tensor]] = {}
     for optimizer, names in zip(optimizers, names_of_parameters(optimizers, parameters, tensors), strict=True):
         prefix = "".join(f"{key}." for key in optimizer.path) if len(optimizers) > 1 else ""
