@@ -133,3 +133,14 @@ def test_the_text_of_the_project_speaks_of_itself_only():
         if path.suffix in (".py", ".md", ".toml", ".yml", "") and path.is_file() and Path(name) != own:
             text = path.read_text(errors="replace")
             assert not [word for word in words if word in text], name
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoints/trained.ckpt", "object_checkpoints/keras3.ckpt", "keras/keras2_adam.npz"]
+)
+def test_inspecting_costs_no_numpy(name):
+    """Loading it takes longer than to list some hundred tensors."""
+    path = ROOT / "tests" / "fixtures" / name
+    code = f"import sys; from panmodel.inspection import inspect; inspect({str(path)!r}); print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -7,11 +7,10 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panmodel.dtypes import STRING, UINT8
 from panmodel.errors import CorruptError, MissingFileError, TruncatedError, listed
@@ -61,6 +60,39 @@ def read_bundle_tensors(index: Source, open_shard: Callable[[int, int], Source])
     return BundleTensors(bundle, tensors, incomplete(tensors))
 
 
+class _Strings(Tensor):
+    """A string tensor.
+
+    Args:
+        name: Its name in the file.
+        shape: Its dimensions.
+        extent: Where its bytes lie.
+        stored: Their masked CRC-32C.
+        big_endian: The byte order in which lengths are summed.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...], extent: Extent, stored: int, *, big_endian: bool) -> None:
+        self.name, self.dtype, self.shape = name, STRING, shape
+        self._stored_at, self._stored, self._big_endian = extent, stored, big_endian
+
+    def numpy(self) -> np.ndarray:
+        """See `Tensor.numpy`."""
+        import numpy as np
+
+        found = self._elements()
+        array = np.empty(len(found), object)
+        array[:] = found
+        return array.reshape(self.shape)
+
+    def item(self) -> Any:
+        """See `Tensor.item`; numpy is not worth loading for one string."""
+        return self._elements()[0] if self.size == 1 else super().item()
+
+    def _elements(self) -> list[bytes]:
+        extent, stored = self._stored_at, self._stored
+        return read_strings(self.name, extent, self.size, stored, big_endian=self._big_endian)
+
+
 class _Reader:
     """Makes tensors of entries; opens each data file once, when the first tensor in it is met."""
 
@@ -97,20 +129,11 @@ class _Reader:
         if dtype.kind == "o":
             return opaque(name, dtype, shape)
         if dtype is STRING:
-            return DeferredTensor(name, dtype, shape, lambda: self._strings(name, entry, extent, shape))
+            return _Strings(name, shape, extent, entry.crc32c, big_endian=big_endian)
         if dtype.bits < 8:  # here TensorFlow stores a byte for each
             codes = StoredTensor(name, UINT8, shape, extent, checksum=checksum)
             return DeferredTensor(name, dtype, shape, lambda: codes.numpy().view(dtype.numpy))
         return StoredTensor(name, dtype, shape, extent, checksum=checksum, big_endian=big_endian)
-
-    def _strings(self, name: str, entry: BundleEntryProto, extent: Extent, shape: tuple[int, ...]) -> np.ndarray:
-        import numpy as np
-
-        big_endian = self._bundle.is_big_endian
-        found = read_strings(name, extent, math.prod(shape), entry.crc32c, big_endian=big_endian)
-        array = np.empty(len(found), object)
-        array[:] = found
-        return array.reshape(shape)
 
     def _part(self, name: str, whole: BundleEntryProto, shape: tuple[int, ...], box: TensorSliceProto) -> Part:
         start, sizes = box_of(name, shape, box, self._where)

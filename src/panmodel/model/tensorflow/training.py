@@ -109,11 +109,11 @@ def _step_from_powers(powers: Mapping[str, float]) -> int | None:
     After t steps the powers are beta ** (t + 1), in float32 and multiplied one by one: a stored power is either one of
     these numbers to the last bit, or that of another beta. The first beta vanishes after a thousand steps.
     """
-    import numpy as np
-
     last = powers.get("beta2_power", 0.0)
     if not 1e-37 < last < 1.0:  # below is where float32 begins to lose digits
         return None
+    import numpy as np
+
     found = np.flatnonzero(_powers(_BETAS["beta2_power"]) == np.float32(last))
     if len(found) != 1:
         return None

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.wire.hdf5 import lzf
 from panmodel.wire.hdf5.checksums import fletcher32
@@ -129,6 +127,8 @@ def _unshuffle(data: bytes, values: tuple[int, ...], most: int) -> bytes:
     if not width:
         raise CorruptError("the shuffle filter does not say how wide an element is")
     whole = len(data) // width * width
+    import numpy as np
+
     planes = np.frombuffer(data, np.uint8, whole).reshape(width, -1)
     return planes.T.tobytes() + data[whole:]
 
