@@ -12,6 +12,7 @@ from panmodel.io.source import MemorySource, PartSource, Source
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNREADABLE, Scanner, Subject
 from panmodel.scanners.pickle_watcher import run
+from panmodel.scanners.torch_distributed import parts_of
 from panmodel.scanners.torchscript import RULES as TORCHSCRIPT_RULES
 from panmodel.scanners.torchscript import is_torchscript, scan_code
 from panmodel.scanners.zip_salvage import Salvage
@@ -54,7 +55,9 @@ _EXPORTED_RAW = re.compile(r"(.*/)?data/(weights|constants)/(.*_)?(weight|tensor
 
 
 def recognises(subject: Subject) -> bool:
-    """Whether an archive begins or ends here."""
+    """Whether an archive begins or ends here, and not several of them, each a file by itself."""
+    if parts_of(subject):
+        return False
     if subject.head(4) in (LOCAL, END):
         return True
     tail = min(subject.source.size, _TAIL)
