@@ -105,6 +105,34 @@ def test_an_answer_that_nobody_reads_is_no_answer_and_nothing_is_said(arguments)
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize("which", ["stdout", "stderr"])
+def test_an_error_that_nobody_reads_is_no_answer_either(which):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "panmodel", "inspect", "none.ckpt", "--json"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, which: write}
+    done = subprocess.run(command, **pipes)
+    os.close(write)
+    assert done.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk at hand")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_answer_that_cannot_be_written_is_none(options):
+    command = [sys.executable, "-m", "panmodel", "scan", CHECKPOINT, *options]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3
+    assert "No space left" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_nobody_need_listen(tmp_path):
+    """Files must not be opened under the numbers of streams that are closed."""
+    command = f"{sys.executable} -m panmodel convert {CHECKPOINT} {tmp_path}/a.safetensors 0<&- 1>&- 2>&-"
+    assert subprocess.run(["sh", "-c", command]).returncode == 0
+    assert pm.diff(CHECKPOINT, tmp_path / "a.safetensors").same
+
+
 def test_errors_and_json_send_no_control_characters(capsys, tmp_path):
     from panmodel.convert import write
     from panmodel.model.model import Model

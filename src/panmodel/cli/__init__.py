@@ -7,6 +7,7 @@ half-written either · 141 whoever read the output closed it before its end, so 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import io
@@ -71,6 +72,7 @@ class _Ended(BaseException):
 def main() -> None:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(*_COLLECTED)
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal has no character for is spelled, and no error
             stream.reconfigure(errors="backslashreplace")
@@ -83,6 +85,15 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except _Ended as ended:
         sys.exit(ended.exit_code)
+
+
+def _open_standard_streams() -> None:
+    """Make sure that there are some: else the next files that are opened would be taken for them."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(opened)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _end(number: int, _: FrameType | None) -> None:
@@ -98,6 +109,22 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    try:
+        return _answer(arguments)
+    except (_ClosedError, BrokenPipeError):  # while answering, or while the last of it is sent
+        code = CLOSED
+    except OSError as error:
+        code = UNREADABLE
+        with contextlib.suppress(OSError):
+            _say(f"the answer cannot be written: {error.strerror}", code)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):  # which Python flushes in the end
+        os.dup2(nowhere, stream.fileno())
+    return code
+
+
+def _answer(arguments: list[str]) -> int:
+    """Run the command line; what nobody can be told any more is raised."""
     try:
         code = panmodel.main(arguments, prog_name="panmodel", standalone_mode=False)
         sys.stdout.flush()
@@ -116,9 +143,8 @@ def run(arguments: list[str]) -> int:
         kind, where, hint = type(error).__name__, error.where, error.hint
         _report_as_json(arguments, kind, error.message, where=where, hint=hint, exit_code=error.exit_code)
         return _say(str(error), error.exit_code)
-    except (_ClosedError, BrokenPipeError):  # while answering, or while the last of it is sent
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED
+    except (_ClosedError, BrokenPipeError):
+        raise
     except OSError as error:
         where, message = str(error.filename or ""), error.strerror or str(error)
         _report_as_json(arguments, type(error).__name__, message, where=where, exit_code=UNREADABLE)
