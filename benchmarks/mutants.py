@@ -3,7 +3,7 @@
     python benchmarks/mutants.py [--mutants 100000] [--flips 1000] [--format NAME ...] [--seed 0] [--workers 2]
                                  [--folder FOLDER]
 
-For each format that is read, mutants of small right files (`mutant_seeds.py`) are made by changes of bytes that know
+For each format that is read, mutants of small right files (`seeds/`) are made by changes of bytes that know
 nothing, and by changes of structures with all checksums and lengths put right (`mutation*.py`), so that what lies
 behind checksums is reached too. Each mutant is read wholly in a child process: every tensor, the graph, the training
 state. Wrong are: an exception that is not ours, a crash, more than 5 s, more memory than 64 MiB, the file and twice its
