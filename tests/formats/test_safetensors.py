@@ -68,6 +68,17 @@ def vectors(**sizes: int) -> dict[str, Tensor]:
     return {name: ArrayTensor(np.arange(size, dtype=np.float32)) for name, size in sizes.items()}
 
 
+def test_a_shard_without_its_index_is_said_to_be_a_part(tmp_path: Path) -> None:
+    copied(Model("test", tensors=vectors(b=2, a=3, c=100)), tmp_path / "m.safetensors", shard_size=20)
+    part = tmp_path / "m-00002-of-00002.safetensors"
+    assert safetensors.read(Location(part)).notices == []
+    (tmp_path / "m.safetensors.index.json").unlink()
+    model = safetensors.read(Location(part))
+    assert list(model.tensors) == ["c"] and "one of 2 files" in str(model.notices[0])
+    part.rename(tmp_path / "m-00001-of-00001.safetensors")
+    assert safetensors.read(Location(tmp_path / "m-00001-of-00001.safetensors")).notices == []
+
+
 @pytest.mark.parametrize("strings", [{}, {"format": "np"}, {"note": "ä\n", "author": ""}])
 def test_a_copy_has_the_same_bytes(tmp_path: Path, strings: dict[str, str]) -> None:
     first = copied(Model("safetensors", tensors=vectors(b=2, a=3, empty=0), strings=strings), tmp_path / "a")

@@ -59,6 +59,7 @@ def read(location: Location) -> Model:
         strings |= {key: value for key, value in index.metadata.items() if isinstance(value, str)}
     text = strings.pop(structure.METADATA_KEY, None)
     model = Model(FORMAT.name, tensors=tensors, strings=strings, source=str(location))
+    model.notices = shards.lone_shard(main) if index is None else []
     if text is not None:
         _restore(model, text)
     if model.structure is None:

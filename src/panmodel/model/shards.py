@@ -21,6 +21,7 @@ from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeEr
 from panmodel.io.sink import Sink, StagedFile
 from panmodel.io.source import FileSource, Location
 from panmodel.limits import DEFAULT, Limits
+from panmodel.model.notice import Notice, TensorsIncomplete
 from panmodel.model.tensor import Tensor
 from panmodel.wire import strict_json
 
@@ -31,6 +32,8 @@ INDEX = ".index.json"
 _INDEX_NAME = re.compile(r".+\.index(\.[^.]+)?\.json")
 #: The first file of a weight map, in as much of an index as is looked at to tell what it is.
 _FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:\s*("(?:[^"\\]|\\.)+"))')
+#: What Hugging Face's writers, and those here, call a file of several.
+_SHARD_NAME = re.compile(r".+-\d{5}-of-(?P<all>\d{5})\.\w+")
 _HEAD = 64 << 10
 _LONGEST = 256  # what no file system takes as a name
 
@@ -177,6 +180,15 @@ def find_index(location: Location, kind: ShardKind, *, limits: Limits = DEFAULT)
             if location.path.name in index.shards:
                 return index
     return None
+
+
+def lone_shard(location: Location) -> list[Notice]:
+    """What is to be said of a file that no index lists, and that is called like one of several."""
+    match = _SHARD_NAME.fullmatch(location.path.name)
+    if match is None or int(match["all"]) < 2:
+        return []
+    named = f"by its name it is one of {int(match['all'])} files"
+    return [TensorsIncomplete(f"{named}, and no index beside it lists them: the others are not read")]
 
 
 def _mentions(source: FileSource, name: str, limits: Limits) -> bool:
