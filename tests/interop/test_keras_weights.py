@@ -147,3 +147,76 @@ def test_files_of_keras_2_are_what_h5py_reads(path, tmp_path):
     pm.convert(path, tmp_path / "again.h5")
     again = held_by_h5py(tmp_path / "again.h5")
     assert {name: value.tobytes() for name, value in again.items()} == {n: v.tobytes() for n, v in right.items()}
+
+
+COMPOSED = """
+import tensorflow as tf
+L = keras.layers
+keras.utils.set_random_seed(3)
+words = L.TextVectorization(max_tokens=9)
+words.adapt(["a b c", "b c d"])
+inner = keras.Sequential([L.Input((4,)), L.Dense(3), L.Dense(4, trainable=False), L.Dense(4)], name="inner")
+given = L.Input((1,), dtype="string")
+x = L.Bidirectional(L.LSTM(4, return_sequences=True))(L.Embedding(9, 8)(words(given)))
+x = L.MultiHeadAttention(2, 4)(x, x)
+x = L.RNN([L.LSTMCell(4), L.GRUCell(4)])(x)
+net = keras.Model(given, L.Dense(1)(L.BatchNormalization()(inner(x))))
+optimizer = keras.optimizers.Adam(0.01, use_ema=True)
+net.compile(keras.optimizers.LossScaleOptimizer(optimizer), keras.losses.MeanSquaredError())
+net.fit(tf.constant([["a b"], ["c d"]]), np.ones((2, 1)), epochs=2, verbose=0)
+for name in ("net.keras", "net.h5"): net.save(name)
+net.save_weights("net.weights.json", max_shard_size=1e-6)
+net.save_weights("net.weights.h5")
+tf.train.Checkpoint(model=net, optimizer=net.optimizer).write("net.ckpt")
+values = {}
+for number, weight in enumerate(net.trainable_variables):
+    kept = optimizer._momentums, optimizer._velocities, optimizer._model_variables_moving_average
+    for slot, held in zip(("w", "momentum", "velocity", "average"), (net.trainable_variables, *kept)):
+        values[f"{slot}{number}"] = np.asarray(held[number])
+np.savez("composed.npz", count=len(net.trainable_variables), **values)
+"""
+LOAD_COMPOSED = """
+import tensorflow as tf
+net = keras.models.load_model("again.keras")
+assert net.layers[1].get_vocabulary() == keras.models.load_model("net.keras").layers[1].get_vocabulary()
+right = [np.asarray(v) for v in net.weights]
+for variable in net.weights: variable.assign(variable * 0)
+net.load_weights("parts.weights.json")
+assert all(np.array_equal(a, b) for a, b in zip(right, net.weights) if a.dtype.kind == "f")
+"""
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("composed")
+    keras(COMPOSED, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.ckpt"])
+def test_slots_of_layers_that_are_made_of_others(composed, name):
+    training, values = pm.read(composed / name).training, np.load(composed / "composed.npz")
+    assert (training.optimizer, training.step) == ("adam", 2)
+    weights = pm.read(composed / name).tensors
+    found = {
+        weights[key].numpy().tobytes(): {slot: tensor.numpy().tobytes() for slot, tensor in slots.items()}
+        for key, slots in training.slots.items()
+    }
+    assert found == {
+        values[f"w{n}"].tobytes(): {
+            slot: values[f"{slot}{n}"].tobytes() for slot in ("momentum", "velocity", "average")
+        }
+        for n in range(int(values["count"]))
+    }
+
+
+def test_shards_are_what_one_file_is_and_load(composed):
+    parts, whole = pm.read(composed / "net.weights.json"), pm.read(composed / "net.weights.h5")
+    assert parts.metadata["shards"] > 5
+    assert list(parts.tensors) == list(whole.tensors) and parts.structure == whole.structure
+    for key, tensor in whole.tensors.items():
+        assert parts.tensors[key].numpy().tobytes() == tensor.numpy().tobytes()
+    pm.convert(composed / "net.weights.h5", composed / "parts.weights.json", to="keras_hdf5", shard_size=1000)
+    pm.convert(composed / "net.keras", composed / "again.keras")
+    keras(LOAD_COMPOSED, composed)
