@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,10 @@ def test_the_names_of_newer_optimizers():
     assert is_interleaved(["iteration", "adam/dense_kernel_momentum"])
     assert is_interleaved(["Adam/m/dense/kernel"])
     assert not is_interleaved(["Adam/dense/kernel/m:0", "iter"])
+
+
+def test_names_made_to_take_long_do_not():
+    variables = {f"{n}" + "/a_" * 1300: (2,) for n in range(300)}
+    began = time.monotonic()
+    assert slots_by_name(WEIGHTS, tensors(**variables)) is None
+    assert time.monotonic() - began < 2

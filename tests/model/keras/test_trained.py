@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 
@@ -87,3 +88,10 @@ def test_models_nested_deeper_than_any():
     for _ in range(300):
         path, nested = f"layers/sequential/{path}", layer("Sequential", layers=[nested])
     assert trained([nested], [f"{path}layers/dense/vars/0"]) == []
+
+
+def test_a_layer_that_is_listed_often_is_trained_once():
+    places = [f"layers/dense/vars/{number}" for number in range(2000)]
+    began = time.monotonic()
+    assert trained([layer("Dense", "d")] * 5000, places, layers__dense="d") == places
+    assert time.monotonic() - began < 2

@@ -60,6 +60,7 @@ _INTERLEAVED_HEADS: tuple[tuple[str, ...], ...] = (
 )
 _FACTORS = ("r", "c")  # Adafactor keeps sums of rows and columns in place of a whole slot
 _MOST_WORDS = 8  # of a slot's name
+_MOST_SCOPES = 8  # before a weight's name
 _LONGEST = 4096  # of a name that is looked at
 
 
@@ -97,7 +98,7 @@ def _may_be(slot: str, variable: Tensor, weight: Tensor) -> bool:
 def _named(name: str, plain: Mapping[str, str], flat: Mapping[str, str]) -> tuple[str, str]:
     """The weight and the slot that a variable's name tells; empty texts if it does not."""
     parts = name.split("/") if len(name) <= _LONGEST else []
-    for start in range(len(parts) - 1):
+    for start in range(min(len(parts) - 1, _MOST_SCOPES)):
         weight = "/".join(parts[start:-1])
         if weight in plain:  # "Adam/dense/kernel/m"
             return weight, parts[-1]

@@ -87,6 +87,7 @@ class _Paths:
     def __init__(self, structure: LayerGroups, places: Mapping[str, str]) -> None:
         self._structure = structure
         self._inner: dict[str, dict[str, None]] = {}
+        self._seen: set[str] = set()
         for place in places:
             parent, _, part = place.rpartition("/")
             while part not in self._inner.setdefault(parent, {}):
@@ -96,7 +97,7 @@ class _Paths:
     def of_layers(self, layers: list[dict[str, Any]], path: str, depth: int = 0) -> Iterator[str]:
         """Those of a model at a path."""
         container = f"{path}/layers" if path else "layers"
-        groups = [f"{container}/{part}" for part in self._inner.get(container, ())]
+        groups = dict.fromkeys(f"{container}/{part}" for part in self._inner.get(container, ()))
         names = {name: group for group in groups if (name := self._name(group))}
         count: dict[str, int] = {}
         for layer in layers:
@@ -109,8 +110,9 @@ class _Paths:
 
     def _of_layer(self, layer: dict[str, Any], group: str, depth: int) -> Iterator[str]:
         config = _config(layer)
-        if config.get("trainable") is False:
+        if config.get("trainable") is False or group in self._seen:
             return
+        self._seen.add(group)
         if depth > DEFAULT.nesting:
             raise _UnknownOrder
         if layers := _layers(layer):
