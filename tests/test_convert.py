@@ -129,6 +129,20 @@ def test_a_dry_run_writes_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_one_name_or_pattern_need_not_be_a_list(tmp_path):
+    pm.convert(CHECKPOINT, tmp_path / "a.npz", include="fc*", exclude="fc2*")
+    assert {name.partition("/")[0] for name in pm.read(tmp_path / "a.npz").tensors} == {"fc1"}
+    assert pm.diff(CHECKPOINT, tmp_path / "a.npz", include="fc1*").same
+    report = pm.convert(CHECKPOINT, tmp_path / "a.onnx", inputs="images:0", outputs="logits:0")
+    assert report.outputs[0].startswith("logits:0")
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_files_of_no_bytes_are_refused(tmp_path, size):
+    with pytest.raises(UsageError, match="hold no tensors"):
+        pm.convert(CHECKPOINT, tmp_path / "a.safetensors", shard_size=size)
+
+
 def test_targets_are_not_replaced_unasked(tmp_path):
     (tmp_path / "net.safetensors").write_bytes(b"old")
     with pytest.raises(OutputExistsError, match=r"net\.safetensors"):

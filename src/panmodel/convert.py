@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from panmodel import formats
-from panmodel.edits import Edits, edits, literal
+from panmodel.edits import Edits, edits, literal, several
 from panmodel.errors import LossyError, UnknownNameError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
 from panmodel.io.sink import Sink
@@ -66,8 +66,8 @@ def convert(
     weights_only: bool = False,
     dtype: str | None = None,
     rename: str | Sequence[str] | Mapping[str, str] = (),
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     drop_training: bool = False,
     shard_size: int | None = None,
     strict: bool = False,
@@ -111,7 +111,8 @@ def convert(
         raise UsageError("is both source and target", where=str(path))
     changes = edits(include=include, exclude=exclude, rename=rename, dtype=dtype, drop_training=drop_training)
     opened = read(source)
-    chosen = plan(opened, record, Request(inputs, outputs, _weights_file(path)), weights_only=weights_only)
+    request = Request(_named(inputs), _named(outputs), _weights_file(path))
+    chosen = plan(opened, record, request, weights_only=weights_only)
     sink = record.sink(path, force=force, shard_size=shard_size, progress=_counter(opened, progress))
     if not dry_run:
         sink.require_free()
@@ -187,9 +188,13 @@ def to_torch(source: PathLike, *, inputs: Names = None, outputs: Names = None) -
     from panmodel.runtimes import torch as runtime
 
     model = read(source)
-    result = plan(model, formats.by_name("torch_source"), Request(inputs, outputs)).run(model)
+    result = plan(model, formats.by_name("torch_source"), Request(_named(inputs), _named(outputs))).run(model)
     assert result.program is not None
     return runtime.build(cast("TorchSource", result.program))
+
+
+def _named(names: Names) -> Sequence[str] | None:
+    return several(names) if names is not None else None
 
 
 def _weights_file(target: Path) -> str:

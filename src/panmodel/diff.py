@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from panmodel.edits import matches
+from panmodel.edits import matches, several
 from panmodel.errors import UnknownNameError
 from panmodel.formats import PathLike, read
 from panmodel.model.comparison import Change, Comparison, Renaming, TensorForm
@@ -28,8 +28,8 @@ def diff(
     *,
     rtol: float = 0.0,
     atol: float = 0.0,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Comparison:
     """Compare the tensors of two models, whatever their formats; graphs are not looked at.
@@ -52,6 +52,7 @@ def diff(
         UsageError: A tolerance is negative, or no number.
     """
     require_tolerances(rtol, atol)
+    include, exclude = several(include), several(exclude)
     first, second = (given if isinstance(given, Model) else read(given) for given in (a, b))
     _require_met((*include, *exclude), first, second)
     before, after = (_chosen(model.tensors, include, exclude) for model in (first, second))

@@ -124,8 +124,8 @@ class Edits:
 
 def edits(
     *,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     rename: str | Sequence[str] | Mapping[str, str] = (),
     dtype: str | None = None,
     drop_training: bool = False,
@@ -145,8 +145,14 @@ def edits(
     if isinstance(rename, Mapping):
         rules = [Rule(str(dict(rename)), rename.get)] if rename else []
     else:
-        rules = [_given_rule(text) for text in ([rename] if isinstance(rename, str) else rename)]
-    return Edits(tuple(include), tuple(exclude), tuple(rules), _dtype(dtype) if dtype else None, drop_training)
+        rules = [_given_rule(text) for text in several(rename)]
+    to = _dtype(dtype) if dtype else None
+    return Edits(tuple(several(include)), tuple(several(exclude)), tuple(rules), to, drop_training)
+
+
+def several(given: str | Sequence[str]) -> Sequence[str]:
+    """A list of what is given; a single text is one, and not a list of letters."""
+    return [given] if isinstance(given, str) else given
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -18,7 +18,7 @@ from panmodel.model.model import Model
 if TYPE_CHECKING:
     from panmodel.model.graph import Graph
 
-Names = Sequence[str] | None
+Names = str | Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Request:
         weights: Name of the file that the weights of PyTorch source will be in.
     """
 
-    inputs: Names = None
-    outputs: Names = None
+    inputs: Sequence[str] | None = None
+    outputs: Sequence[str] | None = None
     weights: str = "net.safetensors"
 
     @property

@@ -100,8 +100,10 @@ class Format:
             progress: Told the number of bytes of every piece that is written.
 
         Raises:
-            UsageError: The format cannot be split.
+            UsageError: The format cannot be split, or files of no bytes are asked for.
         """
+        if shard_size is not None and shard_size < 1:
+            raise UsageError(f"files of {shard_size} bytes hold no tensors", where=str(target))
         names = self.files if shard_size is None else self.shards
         if shard_size is not None and names is None:
             raise UsageError(f"{self.name} is not written in shards", where=str(target), hint="leave out --shard-size")
