@@ -1,16 +1,18 @@
-"""Files of many small tensors: what it costs to list them and to convert them, and what it costs others.
+"""Files of many small tensors: what it costs to list, convert, scan and compare them, and to list them with others.
 
     python benchmarks/listing.py [--tensors 1000 20000] [--rounds 1] [--folder FOLDER] [formats ...]
 
 Each file is made by the library that its format belongs to; a format whose library is not installed is left out. Wall
 and processor seconds and the peak of memory of whole processes, and ratios to the peer's processor time. Between the
-numbers of tensors, time must not grow faster than they do: the last column says how much faster it did.
+numbers of tensors, time must not grow faster than they do: the last column says how much faster listing did. Each
+file is compared with a copy of itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,6 +83,8 @@ class Row:
 
     inspect: Run
     convert: Run
+    scan: Run
+    diff: Run
     peer: Run | None
 
 
@@ -91,7 +95,8 @@ def main() -> None:
     ask.add_argument("--folder", type=Path, help="where files are kept from one run to the next")
     ask.add_argument("formats", nargs="*", default=list(MAKERS), metavar="format")
     args = ask.parse_args()
-    print(f"{'':18s}  tensors  {'inspect':>26s}  {'convert':>26s}  {'peer':>26s}  inspect : peer   growth")
+    titles = "".join(f"  {title:>26s}" for title in ("inspect", "convert", "scan", "diff", "peer"))
+    print(f"{'':18s}  tensors{titles}  inspect : peer   growth")
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.folder or Path(scratch)
         for name in args.formats:
@@ -122,22 +127,27 @@ def _made(name: str, count: int, folder: Path) -> Path:
 
 def _measure(name: str, path: Path, folder: Path, rounds: int) -> Row:
     program = [sys.executable, "-m", "panmodel"]
+    copy = folder / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(path.parent, copy)
     work: dict[str, list[object]] = {
         "inspect": [*program, "inspect", path],
         "convert": [*program, "convert", "--force", path, folder / "out.safetensors"],
+        "scan": [*program, "scan", path],
+        "diff": [*program, "diff", path, copy / path.name],
     }
     if name in PEERS and _has(PEERS[name][0]):
         _, script, words = PEERS[name]
         work["peer"] = [sys.executable, "-c", f"import sys\n{script}", path, *words]
     found = medians(work, rounds)
-    return Row(found["inspect"], found["convert"], found.get("peer"))
+    return Row(*(found.get(name) for name in ("inspect", "convert", "scan", "diff", "peer")))
 
 
 def _print(name: str, count: int, row: Row, counts: list[int], before: Run | None) -> None:
     peer, ratio = (_said(row.peer), f"{row.inspect.cpu / row.peer.cpu:6.2f} ×") if row.peer else ("", "")
     growth = f"{row.inspect.cpu / before.cpu / (count / min(counts)):6.2f}" if before else ""
-    columns = f"{_said(row.inspect):>26s}  {_said(row.convert):>26s}  {peer:>26s}  {ratio:>14s}   {growth}"
-    print(f"{name:18s}  {count:7}  {columns}", flush=True)
+    own = "".join(f"  {_said(run):>26s}" for run in (row.inspect, row.convert, row.scan, row.diff))
+    print(f"{name:18s}  {count:7}{own}  {peer:>26s}  {ratio:>14s}   {growth}", flush=True)
 
 
 def _said(run: Run) -> str:

@@ -7,7 +7,7 @@ torch/storage.py (typed storages).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -171,4 +171,10 @@ def from_numpy(dtype: np.dtype[np.generic]) -> DType:
     Raises:
         KeyError: numpy types without a counterpart (datetime, structured, object that holds no strings).
     """
-    return STRING if dtype.kind in "OSU" else ALL[dtype.name]
+    return STRING if dtype.kind in "OSU" else ALL[_name_of(dtype)]
+
+
+@lru_cache(256)
+def _name_of(dtype: np.dtype[np.generic]) -> str:
+    """The name that numpy has for an element type, which it makes anew whenever it is asked."""
+    return dtype.name

@@ -92,6 +92,14 @@ def test_tricks_are_dangerous(tmp_path, kind):
     assert rule in rules_of(found)
 
 
+def test_a_long_line_in_an_archive_makes_no_pickle_of_it(tmp_path):
+    """What an archive begins with, P, is an opcode that takes a line."""
+    text = b'{"layers": [' + b'"a layer of many", ' * 10_000 + b"0]}"
+    found = scan_bytes(tmp_path, archive([("config.json", text)]))
+    assert found.verdict is CLEAN
+    assert "pickle" not in found.files[0].kinds
+
+
 def test_a_bomb_is_undecided(tmp_path):
     found = scan_bytes(tmp_path, archive([("a.txt", bytes(50_000_000))], zipfile.ZIP_DEFLATED))
     assert (found.verdict, rules_of(found) & {"PM-ZIP-EXPANDS"}) == (UNDECIDED, {"PM-ZIP-EXPANDS"})

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING, from_numpy
@@ -202,6 +203,7 @@ def widened(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return a.astype(wide), b.astype(wide)
 
 
+@lru_cache(256)
 def _is_small_integer(dtype: np.dtype[np.generic]) -> bool:
     """Whether it is one of the integers of less than a byte, which numpy itself does not know."""
     return dtype.name in ("int4", "uint4", "int2", "uint2")

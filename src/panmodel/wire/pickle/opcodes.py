@@ -305,7 +305,7 @@ def _newobj_ex(machine: Machine) -> None:
     machine.push_new(machine.call(machine.pop(), args, kwargs, called=False))
 
 
-_opcode("P")(lambda machine: machine.push(machine.persistent(_name_line(machine, "ascii"))))
+_opcode("P")(lambda machine: machine.push(machine.persistent(_decoded(machine, machine.line(), "ascii"))))
 _opcode("Q")(lambda machine: machine.push(machine.persistent(machine.pop())))
 
 
