@@ -14,6 +14,7 @@ from panmodel import dtypes, formats
 from panmodel.formats import onnx
 from panmodel.model.builder import Builder
 from panmodel.model.keras.placing import arranged
+from panmodel.model.keras.structure import LayerGroups, Layout
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
 from panmodel.model.tensorflow.graph import graph_from_proto, proto_from_tensor
@@ -46,6 +47,12 @@ def keras_model(version: int, nbytes: int) -> Model:
     tensors = weights(version, nbytes)
     documents = {"metadata.json": json.dumps({"keras_version": "3.9.0"}), "config.json": json.dumps({"config": {}})}
     return Model("test", tensors=tensors, structure=replace(arranged(tensors), documents=documents))
+
+
+def keras_variables(version: int, nbytes: int) -> Model:
+    tensors = {f"layers/{name.removesuffix('/w')}/vars/0": tensor for name, tensor in weights(version, nbytes).items()}
+    structure = LayerGroups(Layout.VARIABLES, places={name: name for name in tensors})
+    return Model("test", tensors=tensors, structure=structure)
 
 
 def hub_graph(version: int, nbytes: int) -> Model:
@@ -134,6 +141,7 @@ CASES = {
     "npz": Case("model.npz", "npz", tensors_alone),
     "npy": Case("model.npy", "npy", one_tensor),
     "keras_hdf5": Case("model.h5", "keras_hdf5", tensors_alone),
+    "keras_hdf5 in shards": Case("model.weights.json", "keras_hdf5", keras_variables, parts=5, by_command=False),
     "keras_archive": Case("model.keras", "keras_archive", keras_model),
     "onnx": Case("model.onnx", "onnx", hub_graph),
     "onnx with external data": Case("model.onnx", "onnx", hub_graph, external=True, by_command=False),
