@@ -93,6 +93,7 @@ def test_the_file_that_is_sure(target):
 def variables(count):
     places = {f"w{n}": f"layers/dense_{n % 2}/vars/{n}" for n in range(count)}
     groups = {f"layers/dense_{n}/vars": GroupRecord({"name": f"d{n}"}) for n in range(2)}
+    groups["layers/dropout/vars"] = GroupRecord({"name": "d"})
     tensors = {key: ArrayTensor(np.full(4, n, np.float32), key) for n, key in enumerate(places)}
     return tensors, LayerGroups(Layout.VARIABLES, "", groups, places, {"config.json": "{}"})
 
@@ -118,7 +119,8 @@ def test_shards_are_written_and_read(tmp_path):
         key: tensor.numpy().tolist() for key, tensor in tensors.items()
     }
     assert found.structure.documents == structure.documents
-    assert found.structure.groups["layers/dense_1/vars"].attributes == {"name": "d1"}
+    assert ["dropout" in root["layers"].members for root in roots] == [True, False, False]
+    assert ["more" in root.members for root in roots] == [False, False, True]
 
 
 def test_what_hdf5_cannot_hold_is_refused_before_anything_is_written(tmp_path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError, listed
@@ -183,11 +183,17 @@ def write_shards(tensors: Mapping[str, Tensor], structure: LayerGroups, sink: Si
 
 
 def _part_of(structure: LayerGroups, content: Mapping[str, Tensor], *, is_first: bool) -> LayerGroups:
-    """The arrangement of one shard; what groups and the model say beside the variables is in the first."""
+    """The arrangement of one shard; groups without variables, and what the model says beside, are in the first."""
     places = {key: structure.places[key] for key in content}
-    above: set[str] = {""}
-    for place in places.values():
-        while place := place.rpartition("/")[0]:
-            above.add(place)
-    groups = {path: record for path, record in structure.groups.items() if is_first or path in above}
+    above = _groups_above(places.values())
+    elsewhere = _groups_above(structure.places.values()) if is_first else set(structure.groups)
+    groups = {path: record for path, record in structure.groups.items() if path in above or path not in elsewhere}
     return LayerGroups(structure.layout, structure.base, groups, places, structure.documents if is_first else {})
+
+
+def _groups_above(places: Iterable[str]) -> set[str]:
+    above = {""}
+    for place in places:
+        while (place := place.rpartition("/")[0]) not in above:
+            above.add(place)
+    return above
