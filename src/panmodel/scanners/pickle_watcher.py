@@ -61,7 +61,8 @@ class Watcher(Machine):
         except TruncatedError:
             if not self._whole or self.position >= len(self.data) - 1:
                 raise
-        piece, self.position = self.data[self.position : -1], len(self.data)
+        piece: bytes = self.data[self.position : -1]
+        self.position = len(self.data)
         return piece
 
     def call(self, callee: object, args: object, kwargs: object = None, *, called: bool) -> object:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from panmodel.errors import PanmodelError, TruncatedError
 from panmodel.io.source import Source
 from panmodel.limits import DEFAULT, Limits
-from panmodel.wire.pickle import Constructor, Global, Machine
+from panmodel.wire.pickle import Constructor, Global, Machine, Window
 from panmodel.wire.torch_legacy import is_legacy, load_legacy
 from panmodel.wire.torch_tar import is_tar, load_tar
 from panmodel.wire.torch_unpickling import Loaded, Unpickling
@@ -25,6 +25,7 @@ from panmodel.wire.zip import is_zip
 
 __all__ = ["Loaded", "begins_unmarked", "container_of", "load"]
 
+_SMALL = 1 << 20  # bytes of a pickle that is held as a whole
 _HEAD = 512  # bytes by which a container is told
 
 
@@ -80,5 +81,5 @@ def begins_unmarked(head: bytes) -> bool:
 def _load_pickle(unpickling: Unpickling) -> Loaded:
     """A pickle without a container: tensors in it are files of torch.save in themselves."""
     source, limits = unpickling.source, unpickling.limits
-    data = source.read(0, min(source.size, limits.pickle_bytes + 1))
+    data = source.read(0, source.size) if source.size <= _SMALL else Window(source, limits)
     return unpickling.finished("pickle", unpickling.run_whole(data, source.name))

@@ -11,6 +11,7 @@ import struct
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import LimitError
+from panmodel.io.source import Extent, MemorySource
 from panmodel.wire.pickle import Constructor, Global, Object, describe, stored_bytes
 from panmodel.wire.torch_records import ArrayRecord
 from panmodel.wire.torch_values import Making, are_counts
@@ -121,12 +122,12 @@ class Arrays(Making):
             if len(data) != count:
                 raise self.corrupt(f"a numpy array of shape {shape} has {len(data)} objects")
             array.items = data
-        elif isinstance(data, bytes):
-            array.dtype = _element(code)
-            if array.dtype is not None and array.dtype.itemsize * count != len(data):
-                raise self.corrupt(f"a numpy array of {code} and shape {shape} has {len(data)} bytes")
-            array.data = data
-            if code[:1] in ("S", "U") and not (fortran and len(shape) > 1):
+        elif isinstance(data, (bytes, Extent)):
+            array.dtype, size = _element(code), len(data) if isinstance(data, bytes) else data.nbytes
+            if array.dtype is not None and array.dtype.itemsize * count != size:
+                raise self.corrupt(f"a numpy array of {code} and shape {shape} has {size} bytes")
+            array.data = data if isinstance(data, Extent) else Extent(MemorySource(data, self.where), 0, size)
+            if isinstance(data, bytes) and code[:1] in ("S", "U") and not (fortran and len(shape) > 1):
                 array.items = self._strings(code, order, data, count)
         else:
             raise self.corrupt(f"a numpy array has {describe(data)} as its bytes")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import LimitError
-from panmodel.io.source import Extent, MemorySource
 from panmodel.wire.pickle import Constructor, Global, describe
 from panmodel.wire.torch_records import (
     ArrayRecord,
@@ -214,10 +213,8 @@ class Rebuilding(Making):
         dtype = self._dtype(kind)
         if data.dtype is not dtype:
             raise self.unsupported(f"a tensor of {dtype} that was saved as an array of {data.code!r} is not read")
-        content = StorageBytes(
-            len(data.data), Extent(MemorySource(data.data, self.where), 0, len(data.data)), data.big_endian
-        )
-        storage = StorageRecord("array", dtype, device, len(data.data), content)
+        content = StorageBytes(data.data.nbytes, data.data, data.big_endian)
+        storage = StorageRecord("array", dtype, device, data.data.nbytes, content)
         strides, step = [0] * len(data.shape), 1
         for axis in range(len(data.shape)) if data.fortran else reversed(range(len(data.shape))):
             strides[axis], step = step, step * max(data.shape[axis], 1)

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from panmodel.dtypes import DType
-from panmodel.io.source import Extent
+from panmodel.io.source import Extent, MemorySource
 from panmodel.wire.pickle import Global
 from panmodel.wire.zip import Archive, RunningCrc, StandingCrc
+
+_NO_BYTES = Extent(MemorySource(b"", ""), 0, 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -218,7 +220,7 @@ class ArrayRecord:
         shape: Its dimensions.
         fortran: The first axis is the fastest.
         big_endian: Elements are big-endian.
-        data: The bytes.
+        data: The bytes, in a file or in memory.
         items: The elements of an array of objects or strings, row-major.
     """
 
@@ -227,7 +229,7 @@ class ArrayRecord:
     shape: tuple[int, ...] = (0,)
     fortran: bool = False
     big_endian: bool = False
-    data: bytes = b""
+    data: Extent = _NO_BYTES
     items: list[object] = field(default_factory=list)
 
     @property

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
-from panmodel.io.source import MemorySource, Source
+from panmodel.io.source import Extent, MemorySource, PartSource, Source
 from panmodel.limits import DEFAULT, Limits
-from panmodel.wire.pickle import Constructor, Global, Machine, describe
+from panmodel.wire.pickle import Constructor, Global, Machine, Window, describe
 from panmodel.wire.torch_names import UNTYPED_STORAGES, AllowList
 from panmodel.wire.zip import Archive
 
@@ -82,10 +82,10 @@ class Unpickling:
     unknown: dict[Global, int] = field(default_factory=dict)
     called: set[Global] = field(default_factory=set)
     given: set[Global] = field(default_factory=set)
-    _files: dict[int, tuple[bytes, object]] = field(default_factory=dict)  # loaded from bytes, by their identity
+    _files: dict[int, tuple[object, object]] = field(default_factory=dict)  # loaded from bytes, by their identity
     _allowed: tuple[int, AllowList] | None = None  # and the size of the pickle that it was made for
 
-    def run(self, data: bytes, where: str, persistent: Persistent | None = None) -> tuple[object, int]:
+    def run(self, data: bytes | Window, where: str, persistent: Persistent | None = None) -> tuple[object, int]:
         """Run one pickle.
 
         Returns:
@@ -113,7 +113,7 @@ class Unpickling:
         self.given |= (machine.given | allowed.passed) & self.unknown.keys()
         return value, machine.position
 
-    def run_whole(self, data: bytes, where: str, persistent: Persistent | None = None) -> object:
+    def run_whole(self, data: bytes | Window, where: str, persistent: Persistent | None = None) -> object:
         """Run a pickle that fills the data.
 
         Raises:
@@ -162,13 +162,14 @@ class Unpickling:
 
     def _load_from_bytes(self, args: tuple[object, ...]) -> object:
         """torch.storage._load_from_bytes(data): a file of its own, by which storages are pickled elsewhere."""
-        if len(args) != 1 or not isinstance(args[0], bytes):
+        if len(args) != 1 or not isinstance(args[0], (bytes, Extent)):
             raise CorruptError("a storage is loaded from something else than bytes", where=self.source.name)
         if id(args[0]) in self._files:
             return self._files[id(args[0])][1]
         if self.depth >= _DEEPEST or self.nested is None:
             raise LimitError(f"files within pickles over {_DEEPEST} deep", where=self.source.name)
-        inner = MemorySource(args[0], f"{self.source.name}, a storage in the pickle")
+        title = f"{self.source.name}, a storage in the pickle"
+        inner = PartSource(args[0], title) if isinstance(args[0], Extent) else MemorySource(args[0], title)
         loaded = self.nested(Unpickling(inner, self.also, self.limits, self.nested, self.depth + 1))
         for name, position in loaded.unknown.items():
             self.unknown.setdefault(name, position)

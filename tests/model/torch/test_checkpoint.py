@@ -6,6 +6,7 @@ import pytest
 
 from panmodel import dtypes
 from panmodel.errors import LimitError, UnsupportedError
+from panmodel.io.source import Extent, MemorySource
 from panmodel.limits import Limits
 from panmodel.model.torch.checkpoint import Contents, contents
 from panmodel.model.torch.skeleton import Branch, Leaf, scalars
@@ -23,6 +24,8 @@ from panmodel.wire.torch_records import (
 )
 
 STORAGE = StorageRecord("0", dtypes.FLOAT32, "cpu", 16, StorageBytes(16))
+
+FOUR_BYTES = Extent(MemorySource(b"abcd"), 0, 4)
 
 
 def record(*shape: int) -> TensorRecord:
@@ -94,7 +97,7 @@ def test_tensors_of_several_parts() -> None:
 def test_what_is_simplified_or_left_out_is_said() -> None:
     space = Object(Global("argparse", "Namespace"), called=False, states=[{"lr": 0.1}])
     value = {
-        "array": ArrayRecord("f4", dtypes.FLOAT32, (1,), data=b"abcd"),
+        "array": ArrayRecord("f4", dtypes.FLOAT32, (1,), data=FOUR_BYTES),
         "dates": ArrayRecord("M8[ns]", None, (1,)),
         "args": space,
         "path": PlainValue("pathlib.Path", "runs/1"),
@@ -110,7 +113,10 @@ def test_what_is_simplified_or_left_out_is_said() -> None:
 
 
 def test_what_is_simplified_goes_by_the_name_of_its_tensor() -> None:
-    found = contents({"model": {"w": ArrayRecord("f4", dtypes.FLOAT32, (1,), data=b"abcd")}, "epoch": 1}, "a.pt")
+    found = contents(
+        {"model": {"w": ArrayRecord("f4", dtypes.FLOAT32, (1,), data=FOUR_BYTES)}, "epoch": 1},
+        "a.pt",
+    )
     assert found.changed == {"numpy arrays as tensors": ["w"]}
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from panmodel.dtypes import DType
 from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT, Limits
-from panmodel.model.tensor import ArrayTensor, DeferredTensor, StoredTensor, Tensor, unpack
+from panmodel.model.tensor import DeferredTensor, StoredTensor, Tensor, unpack
 from panmodel.wire.byte_order import turned_around
 from panmodel.wire.torch_records import ArrayRecord, TensorRecord
 
@@ -67,13 +68,19 @@ def from_array(name: str, record: ArrayRecord) -> Tensor:
         name: What the tensor is called.
         record: The array; its elements are none that a tensor cannot have (dates, records, objects).
     """
-    import numpy as np
-
     dtype = record.dtype
     assert dtype is not None
+    if not (record.fortran and len(record.shape) > 1) and dtype.bits >= 8:
+        return StoredTensor(name, dtype, record.shape, record.data, big_endian=record.big_endian)
+    return DeferredTensor(name, dtype, record.shape, partial(_loaded, record, dtype))
+
+
+def _loaded(record: ArrayRecord, dtype: DType) -> np.ndarray:
+    import numpy as np
+
     stored = dtype.numpy.newbyteorder(">") if record.big_endian else dtype.numpy
-    array = np.frombuffer(record.data, stored).reshape(record.shape, order="F" if record.fortran else "C")
-    return ArrayTensor(np.ascontiguousarray(array, dtype.numpy).reshape(record.shape), name)
+    array = np.frombuffer(record.data.read(), stored).reshape(record.shape, order="F" if record.fortran else "C")
+    return np.ascontiguousarray(array, dtype.numpy).reshape(record.shape)
 
 
 def _gathered(name: str, record: TensorRecord) -> np.ndarray:

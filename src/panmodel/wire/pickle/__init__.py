@@ -2,6 +2,7 @@
 
 from panmodel.wire.pickle.machine import Machine
 from panmodel.wire.pickle.records import ByteString, Constructor, Dictionary, Global, Object, describe, stored_bytes
+from panmodel.wire.pickle.window import Window
 from panmodel.wire.pickle.writer import PersistentId, dump
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Machine",
     "Object",
     "PersistentId",
+    "Window",
     "describe",
     "dump",
     "stored_bytes",

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from panmodel.errors import CorruptError, LimitError, TruncatedError
+from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import opcodes
 from panmodel.wire.pickle.records import Constructor, Dictionary, Global, Object, describe
+from panmodel.wire.pickle.window import Window
 
+_LARGE = 1 << 16  # bytes of a string that is left in its file
 _KEY_PARTS = 200  # parts of a dictionary key, tuples within it counted in: hashing is recursive in C
 _WITHOUT_STATE = (
     type(None),
@@ -41,7 +45,7 @@ class Machine:
     """Runs one pickle after another out of one run of bytes.
 
     Args:
-        data: The bytes.
+        data: The bytes; or a window to those of a file, of which large strings are left there, as extents.
         where: The file, for messages.
         known: What to make of a call of these names; None marks a name that may be mentioned and not called.
         persistent: Makes a value of a persistent id; without it such ids are refused.
@@ -59,7 +63,7 @@ class Machine:
 
     def __init__(
         self,
-        data: bytes,
+        data: bytes | Window,
         *,
         where: str,
         known: Mapping[Global, Constructor | None] = MappingProxyType({}),
@@ -68,9 +72,10 @@ class Machine:
         string_encoding: str = "utf-8",
         limits: Limits = DEFAULT,
     ) -> None:
-        if len(data) > limits.pickle_bytes:
+        if isinstance(data, bytes) and len(data) > limits.pickle_bytes:
             raise LimitError(f"a pickle of {len(data)} bytes exceeds {limits.pickle_bytes}", where=where)
-        self.data, self.position, self.where, self.limits = data, 0, where, limits
+        self.data: Any = data  # a window behaves as bytes do
+        self.position, self.where, self.limits = 0, where, limits
         self.string_encoding = string_encoding
         self.globals: dict[Global, int] = {}
         self.called: set[Global] = set()
@@ -136,9 +141,16 @@ class Machine:
         if end > len(self.data):
             message = f"the pickle ends at {len(self.data)}, but {count} bytes are expected at {self.position}"
             raise TruncatedError(message, where=self.where, hint=_DAMAGED)
-        piece = self.data[self.position : end]
+        piece: bytes = self.data[self.position : end]
         self.position = end
         return piece
+
+    def take_string(self, count: int) -> bytes | Extent:
+        """The next bytes, or where they are if they are many and lie in a file."""
+        if count < _LARGE or not isinstance(self.data, Window) or count > len(self.data) - self.position:
+            return self.take(count)
+        self.position += count
+        return Extent(self.data.source, self.position - count, count)
 
     def unsigned(self, width: int) -> int:
         """The next bytes as a number, the lowest first."""
@@ -155,14 +167,15 @@ class Machine:
         if at >= len(self.data):
             return self.take(1)[0]
         self.position = at + 1
-        return self.data[at]
+        value: int = self.data[at]
+        return value
 
     def line(self) -> bytes:
         """The bytes up to the next newline, which is skipped."""
         end = self.data.find(b"\n", self.position)
         if end < 0:
             raise TruncatedError(f"a line at {self.position} does not end", where=self.where, hint=_DAMAGED)
-        piece = self.data[self.position : end]
+        piece: bytes = self.data[self.position : end]
         self.position = end + 1
         return piece
 

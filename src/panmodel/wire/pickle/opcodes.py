@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from panmodel.errors import LimitError, UnsafeError
+from panmodel.io.source import Extent
 from panmodel.wire.pickle.records import ByteString
 
 if TYPE_CHECKING:
@@ -113,8 +114,21 @@ def _text(machine: Machine, size: int) -> None:
     machine.push(_decoded(machine, machine.take(size), "utf-8", "surrogatepass"))
 
 
-def _push_byte_string(machine: Machine, data: bytes) -> None:
+def _bytes(machine: Machine, size: int) -> None:
+    data = machine.take_string(size)
+    machine.push(data) if isinstance(data, Extent) else machine.push_bytes(data)
+
+
+def _byte_array(machine: Machine, size: int) -> None:
+    data = machine.take_string(size)
+    machine.push(data) if isinstance(data, Extent) else machine.push_bytes(bytearray(data))
+
+
+def _push_byte_string(machine: Machine, data: bytes | Extent) -> None:
     """What Python 2 called a string: text, if it is some, else bytes, such as those of numpy's arrays."""
+    if isinstance(data, Extent):
+        machine.push(data)
+        return
     try:
         text = data.decode(machine.string_encoding)
     except UnicodeDecodeError:
@@ -135,12 +149,12 @@ def _string(machine: Machine) -> None:
     _push_byte_string(machine, content)
 
 
-_opcode("T")(lambda machine: _push_byte_string(machine, machine.take(_signed(machine, 4))))
+_opcode("T")(lambda machine: _push_byte_string(machine, machine.take_string(_signed(machine, 4))))
 _opcode("U")(lambda machine: _push_byte_string(machine, machine.take(machine.byte())))
-_opcode("B")(lambda machine: machine.push_bytes(machine.take(machine.unsigned(4))))
+_opcode("B")(lambda machine: _bytes(machine, machine.unsigned(4)))
 _opcode("C")(lambda machine: machine.push_bytes(machine.take(machine.byte())))
-_opcode("\x8e")(lambda machine: machine.push_bytes(machine.take(machine.unsigned(8))))
-_opcode("\x96")(lambda machine: machine.push_bytes(bytearray(machine.take(machine.unsigned(8)))))
+_opcode("\x8e")(lambda machine: _bytes(machine, machine.unsigned(8)))
+_opcode("\x96")(lambda machine: _byte_array(machine, machine.unsigned(8)))
 _opcode("V")(lambda machine: machine.push(_decoded(machine, machine.line(), "raw-unicode-escape")))
 _opcode("X")(lambda machine: _text(machine, machine.unsigned(4)))
 _opcode("\x8c")(lambda machine: _text(machine, machine.byte()))
