@@ -7,7 +7,7 @@ from typing import NoReturn
 from panmodel.errors import CorruptError
 
 #: The undefined address, by the bytes that an address has: all bits set.
-_UNDEFINED = tuple((1 << 8 * width) - 1 for width in range(9))
+UNDEFINED = tuple((1 << 8 * width) - 1 for width in range(9))
 
 
 class Cursor:
@@ -95,7 +95,7 @@ class Cursor:
     def address(self) -> int | None:
         """An address, counted from the file's base; None for the undefined one (all bits set)."""
         found = self.uint(self.offset_size)
-        return None if found == _UNDEFINED[self.offset_size] else found
+        return None if found == UNDEFINED[self.offset_size] else found
 
     def defined(self) -> int:
         """An address that must not be undefined."""

@@ -5,12 +5,13 @@ Source: HDF5 File Format Specification 3.0, III.B and III.C (symbol tables), IV.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from panmodel.errors import LimitError
 from panmodel.wire.hdf5 import btree_v1, btree_v2
-from panmodel.wire.hdf5.cursor import Cursor
+from panmodel.wire.hdf5.cursor import UNDEFINED, Cursor
 from panmodel.wire.hdf5.file import File, Visit
 from panmodel.wire.hdf5.fractal_heap import FractalHeap
 from panmodel.wire.hdf5.heaps import LocalHeap
@@ -19,10 +20,11 @@ from panmodel.wire.hdf5.object_header import Header, Kind
 _HARD, _SOFT, _EXTERNAL = 0, 1, 64
 _NAME_RECORDS = 5  # type of the tree of links in the order of their names' hashes
 _SYMBOLIC = 2  # cache type of a symbol table entry that is a soft link
+#: Entries of a symbol table, by the bytes that an address has: name, address, cache type, path of a soft link.
+_ENTRIES = {width: struct.Struct(f"<{code}{code}I4xI12x") for width, code in ((2, "H"), (4, "I"), (8, "Q"))}
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One name in a group.
 
     Attributes:
@@ -104,20 +106,14 @@ def _symbol_table(visit: Visit, table: Cursor) -> Iterator[Link]:
         head.version(1)
         head.skip(1)
         body = visit.read(leaf + 8, head.u16() * (2 * size + 24), "a symbol table node")
-        while body.left:
-            yield _entry(body, heap)
-
-
-def _entry(body: Cursor, heap: LocalHeap) -> Link:
-    name = text_of(heap.text(body.uint(body.offset_size)))
-    address, kind = body.address(), body.u32()
-    body.skip(4)
-    scratch = body.part(16)
-    if kind == _SYMBOLIC:
-        return Link(name, "soft", path=text_of(heap.text(scratch.u32())))
-    if address is None:
-        body.fail(f"has an entry {name[:80]!r} that leads nowhere")
-    return Link(name, "hard", address)
+        for place, address, kind, path in _ENTRIES[size].iter_unpack(body.data):
+            name = text_of(heap.text(place))
+            if kind == _SYMBOLIC:
+                yield Link(name, "soft", path=text_of(heap.text(path)))
+                continue
+            if address == UNDEFINED[size]:
+                body.fail(f"has an entry {name[:80]!r} that leads nowhere")
+            yield Link(name, "hard", address)
 
 
 def read_link(body: Cursor) -> Link:

@@ -137,8 +137,10 @@ def _read_old(visit: Visit, header: Header, prefix: Cursor) -> None:
     for address, nbytes in blocks:
         _check_size(visit.file, address, nbytes)
         block = visit.read(address, nbytes, "an object header's block")
-        while block.left >= 8 and count:
-            kind, size, flags = _OLD_MESSAGE.unpack(block.take(8))
+        last = nbytes - _OLD_MESSAGE.size
+        while block.position <= last and count:
+            kind, size, flags = _OLD_MESSAGE.unpack_from(block.data, block.position)
+            block.position += _OLD_MESSAGE.size
             _keep(header, Message(kind, flags, block.take(size), block), blocks)
             count -= 1
 
