@@ -133,3 +133,13 @@ def test_lambda_layers_of_keras_are_dangerous(tmp_path):
     found = scan(tmp_path)
     assert [file.verdict for file in found.files] == [DANGEROUS, DANGEROUS]
     assert rules_of(found) == {"PM-KERAS-LAMBDA"}
+
+
+def test_the_events_of_a_training_run_are_clean(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    with writer.as_default():
+        tf.summary.scalar("loss", 0.5, step=1)
+        tf.summary.text("note", "import os", step=1)
+    writer.close()
+    assert scan(tmp_path).verdict is CLEAN
