@@ -130,6 +130,14 @@ def test_objects_without_names_of_their_values_are_tuples() -> None:
     assert dict(scalars(contents(made, "a.pt").root)) == {"a": 2}
 
 
+def test_states_of_objects_may_be_anything() -> None:
+    made = Object(Global("my", "Meter"), called=False, states=[(record(1), 3)])
+    found = contents({"m": made}, "a.pt")
+    assert list(found.tensors) == ["m.state.0"] and dict(scalars(found.root)) == {"m.state.1": 3}
+    slotted = Object(Global("my", "Meter"), called=False, states=[(None, {"count": 2})])
+    assert dict(scalars(contents(slotted, "a.pt").root)) == {"count": 2}
+
+
 def test_objects_that_refer_to_what_they_are_in_are_cut() -> None:
     whole, part = Object(Global("my", "Config"), called=False), Object(Global("my", "Part"), called=False)
     whole.states, part.states = [{"a": part, "b": part}], [{"parent": whole, "lr": 0.1}]

@@ -214,6 +214,9 @@ class _Walk:
             return self._optimizer(value, path)
         held = attributes(value)
         items: list[tuple[object, object]] = [*held.items(), *value.items, *enumerate(value.elements)]
+        items += [
+            ("state", state) for state in value.states[:1] if not held and state
+        ]  # of `__getstate__`, no dictionary
         if (value.called and value.args) or not (items or value.args):
             self._left_out(value, path)
             return None
