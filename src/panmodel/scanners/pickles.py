@@ -46,7 +46,7 @@ EXTENSION = Rule(
 CLASS = Rule(
     "PM-PICKLE-CLASS",
     Level.UNDECIDED,
-    "A whole module was pickled: loading it imports a class that is not in the file.",
+    "An object was pickled, a whole module or settings: loading it imports a class that is not in the file.",
     "It is as safe as the code of that class on your machine; ask for a state dict instead.",
 )
 TRAILING = Rule(
