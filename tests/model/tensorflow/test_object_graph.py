@@ -280,3 +280,26 @@ def test_changed_graphs_give_tensors_or_our_error():
                 read_object_graph(graph.stored(found), "again")
             except PanmodelError:
                 continue
+
+
+def test_tables_are_found_by_what_the_keys_of_their_tensors_begin_with():
+    """A hash table is one attribute, and two tensors; TensorFlow restores it if the attribute is there."""
+    attribute = SerializedTensor(name="table", checkpoint_key="t/.ATTRIBUTES/table")
+    gone = SerializedTensor(name="table", checkpoint_key="u/.ATTRIBUTES/table")
+    message = TrackableObjectGraph(
+        nodes=[
+            TrackableObject(children=[ObjectReference(node_id=1, local_name="t")]),
+            TrackableObject(attributes=[attribute, gone]),
+        ]
+    )
+    stored = {f"t/.ATTRIBUTES/table-{part}": tensor() for part in ("keys", "values")}
+    tensors, graph = read_object_graph({GRAPH_KEY: text(encode_bytes(message)), **stored}, "file")
+    assert list(tensors) == ["t/table-keys", "t/table-values"]
+    for same in (graph, ObjectGraph.from_json(json.loads(json.dumps(graph.to_json())), tensors)):
+        again = same.stored(tensors)
+        assert again.keys() == {GRAPH_KEY, *stored}
+        written = decode_bytes(TrackableObjectGraph, again[GRAPH_KEY].item(), "file")
+        assert [known.checkpoint_key for known in written.nodes[1].attributes] == ["t/.ATTRIBUTES/table"]
+        assert [node.has_checkpoint_values.value for node in written.nodes] == [True, True]
+    assert graph.edited({"t/table-keys": "k"}).nodes[1].tables
+    assert graph.edited({}) is None

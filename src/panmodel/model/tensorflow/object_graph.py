@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -23,7 +23,7 @@ from panmodel.limits import DEFAULT
 from panmodel.model.aliases import AliasedTensors
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.tensorflow.object_training import object_training_state
-from panmodel.model.tensorflow.objects import Attribute, Slot, TrackedObject
+from panmodel.model.tensorflow.objects import Attribute, Slot, Table, TrackedObject
 from panmodel.model.training import TrainingState
 from panmodel.wire.protobuf import decode_bytes, encode_bytes
 from panmodel.wire.tensorflow_objects import (
@@ -105,8 +105,8 @@ class ObjectGraph:
             message = TrackableObject(
                 children=[ObjectReference(node_id=child, local_name=name) for name, child in node.children],
                 attributes=[
-                    SerializedTensor(name=known.name, full_name=known.full_name, checkpoint_key=self.keys[known.tensor])
-                    for known in node.attributes
+                    *(_serialized(known, self.keys[known.tensor]) for known in node.attributes),
+                    *(_serialized(table, table.key) for table in node.tables),
                 ],
                 slot_variables=[
                     SlotVariableReference(
@@ -127,7 +127,7 @@ class ObjectGraph:
         for number, node in enumerate(self.nodes):
             for _, child in node.children:
                 parents.setdefault(child, []).append(number)
-        pending = [n for n, node in enumerate(self.nodes) if node.attributes or node.slots or node.saver]
+        pending = [n for n, node in enumerate(self.nodes) if node.attributes or node.slots or node.saver or node.tables]
         found = set(pending)
         while pending:
             above = [parent for parent in parents.get(pending.pop(), ()) if parent not in found]
@@ -137,13 +137,16 @@ class ObjectGraph:
 
     def edited(self, names: Mapping[str, str], *, keep_training: bool = True) -> Self | None:
         """See `Structure.edited`; whether training stays is told by its tensors."""
+        keys = {names[name]: key for name, key in self.keys.items() if name in names}
+        parts = _parts(keys.values())
         nodes = []
         for node in self.nodes:
             kept = [known for known in node.attributes if known.tensor in names]
-            nodes.append(replace(node, attributes=tuple(known.renamed(names[known.tensor]) for known in kept)))
-        if not any(node.attributes for node in nodes):
+            tables = tuple(table for table in node.tables if table.key in parts)
+            attributes = tuple(known.renamed(names[known.tensor]) for known in kept)
+            nodes.append(replace(node, attributes=attributes, tables=tables))
+        if not any(node.attributes or node.tables for node in nodes):
             return None
-        keys = {names[name]: key for name, key in self.keys.items() if name in names}
         return type(self)(_without_empty_slots(nodes), keys)
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> TrainingState | None:
@@ -196,7 +199,8 @@ def read_object_graph(tensors: Mapping[str, Tensor], where: str) -> tuple[Mappin
         raise LimitError(f"has {len(message.nodes)} objects, 1 to {DEFAULT.nodes} can be", where=where)
     others = {key: tensor for key, tensor in tensors.items() if key != GRAPH_KEY}
     names = _names(message, others)
-    nodes = [_object(node, names, len(message.nodes), where) for node in message.nodes]
+    parts = _parts(others)
+    nodes = [_object(node, names, parts, len(message.nodes), where) for node in message.nodes]
     graph = ObjectGraph(_without_empty_slots(nodes), {name: key for key, name in names.items()})
     return AliasedTensors({names[key]: tensor for key, tensor in others.items()}, graph.resolve), graph
 
@@ -219,12 +223,36 @@ def _names(message: TrackableObjectGraph, tensors: Mapping[str, Tensor]) -> dict
     return found
 
 
-def _object(message: TrackableObject, names: Mapping[str, str], count: int, where: str) -> TrackedObject:
-    """An object of the file; attributes whose tensors the file does not have are left out."""
+def _parts(keys: Iterable[str]) -> set[str]:
+    """What keys begin with, before the last hyphen: the keys of tables among others."""
+    return {key.rpartition("-")[0] for key in keys}
+
+
+def _serialized(known: Attribute | Table, key: str) -> SerializedTensor:
+    return SerializedTensor(name=known.name, full_name=known.full_name, checkpoint_key=key)
+
+
+def _object(
+    message: TrackableObject, names: Mapping[str, str], parts: set[str], count: int, where: str
+) -> TrackedObject:
+    """An object of the file; attributes whose tensors the file does not have are left out.
+
+    Args:
+        message: The object.
+        names: Key → name of every tensor.
+        parts: What those keys begin with that have a hyphen.
+        count: How many objects there are.
+        where: The file.
+    """
     attributes = [
         Attribute(known.name, known.full_name, names[known.checkpoint_key])
         for known in message.attributes
         if known.checkpoint_key in names
+    ]
+    tables = [
+        Table(known.name, known.full_name, known.checkpoint_key)
+        for known in message.attributes
+        if known.checkpoint_key not in names and known.checkpoint_key in parts
     ]
     slots = [
         Slot(slot.original_variable_node_id, slot.slot_name, slot.slot_variable_node_id)
@@ -235,9 +263,8 @@ def _object(message: TrackableObject, names: Mapping[str, str], count: int, wher
     if any(not 0 <= number < count for number in numbers):
         raise CorruptError(f"the object graph points at objects beyond its {count}", where=where)
     saver = message.registered_saver
-    return TrackedObject(
-        children, tuple(attributes), tuple(slots), (saver.name, saver.object_name) if saver is not None else None
-    )
+    saved_by = (saver.name, saver.object_name) if saver is not None else None
+    return TrackedObject(children, tuple(attributes), tuple(slots), saved_by, tuple(tables))
 
 
 def _without_empty_slots(nodes: list[TrackedObject]) -> tuple[TrackedObject, ...]:

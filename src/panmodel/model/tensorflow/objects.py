@@ -43,6 +43,21 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """What an object keeps as several tensors: `table-keys` and `table-values` of a hash table.
+
+    Attributes:
+        name: What the object calls it.
+        full_name: The name that it had in its graph; mostly empty.
+        key: What the keys of its tensors in the checkpoint begin with, before a hyphen.
+    """
+
+    name: str
+    full_name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrackedObject:
     """One object.
 
@@ -51,12 +66,14 @@ class TrackedObject:
         attributes: Its tensors.
         slots: What it keeps for variables, if it is an optimizer.
         saver: Name of the class that saved it in its own way, and its name there.
+        tables: What it keeps as several tensors.
     """
 
     children: tuple[tuple[str, int], ...] = ()
     attributes: tuple[Attribute, ...] = ()
     slots: tuple[Slot, ...] = ()
     saver: tuple[str, str] | None = None
+    tables: tuple[Table, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values, what is empty left out."""
@@ -65,6 +82,7 @@ class TrackedObject:
             "attributes": [[known.name, known.full_name, known.tensor] for known in self.attributes],
             "slots": [[slot.variable, slot.name, slot.node] for slot in self.slots],
             "saver": list(self.saver or ()),
+            "tables": [[table.name, table.full_name, table.key] for table in self.tables],
         }
         return {name: value for name, value in plain.items() if value}
 
@@ -87,6 +105,7 @@ class TrackedObject:
             tuple(Attribute(*row) for row in _rows(plain, "attributes", (str, str, str))),
             tuple(Slot(*row) for row in _rows(plain, "slots", (int, str, int))),
             _row(saver, (str, str)) if saver else None,
+            tuple(Table(*row) for row in _rows(plain, "tables", (str, str, str))),
         )
         numbers = [node for _, node in found.children] + [n for slot in found.slots for n in (slot.variable, slot.node)]
         if any(not 0 <= number < count for number in numbers):
