@@ -176,7 +176,12 @@ def test_classes_that_are_called_with_something_are_dangerous(tmp_path, data):
 def test_files_that_a_pickle_loads_are_looked_into(tmp_path, code):
     numbers = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, 7, [])]
     clean, hostile = b"".join(numbers), b"".join([*numbers[:3], b"\x80\x02" + SYSTEM + b".", numbers[4]])
-    for inner, verdict in ((clean, CLEAN), (hostile, DANGEROUS), (b"\xfe\xff\0", UNDECIDED)):
+    for inner, verdict in (
+        (clean, CLEAN),
+        (hostile, DANGEROUS),
+        (b"\xfe\xff\0", DANGEROUS),
+        (b"plain text", DANGEROUS),
+    ):
         data = b"\x80\x02ctorch.storage\n_load_from_bytes\n" + code % (len(inner), inner) + b"\x85R."
         assert scan_bytes(tmp_path, data).verdict is verdict
 

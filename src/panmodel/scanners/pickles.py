@@ -24,6 +24,8 @@ from panmodel.scanners.pickle_names import (
 )
 from panmodel.scanners.pickle_watcher import Stream, run
 from panmodel.wire.pickle import Global, Object, describe, stored_bytes
+from panmodel.wire.torch_legacy import is_legacy
+from panmodel.wire.zip import is_zip
 
 GLOBAL = Rule(
     "PM-PICKLE-GLOBAL",
@@ -192,7 +194,7 @@ def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
             continue
         elif name == _LOAD:
             if not _looked_into(subject, shapes.get(name, [])):
-                subject.report(rule, f"calls {describe(name)} with what it has made", offset=position)
+                subject.report(rule, f"calls {describe(name)} with what is no file of torch.save", offset=position)
         elif may_be_users(name) and name not in stream.given:
             subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
         elif not _only_makes_layers(name, shapes, stream):
@@ -215,13 +217,14 @@ def _passed(shapes: Mapping[Global, list[Object]]) -> set[Global]:
 
 
 def _looked_into(subject: Subject, loads: list[Object]) -> bool:
-    """Look into the files that a pickle loads out of its own bytes; False if one of them is made otherwise."""
+    """Look into the files that a pickle loads out of its own bytes; False if something else is loaded."""
     contents = [made.args[0] for made in loads if len(made.args) == 1 and not made.kwargs]
     inner = {id(content): stored_bytes(content) for content in contents}
-    if not loads or len(contents) < len(loads) or None in inner.values():
-        return False
-    for count, content in enumerate(inner.values()):
-        subject.inside(MemorySource(content or b"", subject.source.name), f"storage {count}")
+    files = [content for content in inner.values() if content is not None and (is_zip(content) or is_legacy(content))]
+    if not loads or len(contents) < len(loads) or len(files) < len(inner):
+        return False  # what torch.load does with other bytes need not be what any scanner takes them for
+    for count, content in enumerate(files):
+        subject.inside(MemorySource(content, subject.source.name), f"storage {count}")
     return True
 
 
