@@ -1,5 +1,6 @@
 """What moves through the page cache does not stay there, and what was there stays."""
 
+import ctypes
 import os
 
 import pytest
@@ -55,6 +56,15 @@ def test_large_files_leave_the_memory_while_they_are_written(tmp_path, monkeypat
             file.write(bytes(MIB // 2))
     assert asked == [(0, MIB), (0, 2 * MIB), (0, 5 * MIB // 2)]
     assert (tmp_path / "a.bin").stat().st_size == 5 * MIB // 2
+
+
+def test_ctrl_c_in_the_midst_of_a_look_stays_ctrl_c(large, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ctypes, "byref", interrupted)
+    with large.open("rb") as file, pytest.raises(KeyboardInterrupt):
+        is_cached(file.fileno(), 8 * MIB)
 
 
 def test_systems_that_take_no_advice(monkeypatch, large):

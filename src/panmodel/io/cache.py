@@ -43,11 +43,10 @@ def _is_cached_at(descriptor: int, offset: int) -> bool:
 
     begin = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
     try:
-        with mmap.mmap(descriptor, mmap.PAGESIZE, access=mmap.ACCESS_COPY, offset=begin) as page:
-            first = ctypes.c_char.from_buffer(page)
-            said = ctypes.c_ubyte(1)
-            ctypes.CDLL(None).mincore(ctypes.byref(first), ctypes.c_size_t(mmap.PAGESIZE), ctypes.byref(said))
-            del first  # or the page could not be unmapped
-            return bool(said.value & 1)
+        # unmapped when nothing refers to it: to close it while `first` does, after Ctrl-C, would be an error of its own
+        page = mmap.mmap(descriptor, mmap.PAGESIZE, access=mmap.ACCESS_COPY, offset=begin)
     except (OSError, ValueError):  # a file that cannot be mapped, or is shorter by now
         return True
+    first, said = ctypes.c_char.from_buffer(page), ctypes.c_ubyte(1)
+    ctypes.CDLL(None).mincore(ctypes.byref(first), ctypes.c_size_t(mmap.PAGESIZE), ctypes.byref(said))
+    return bool(said.value & 1)
