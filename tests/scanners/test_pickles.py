@@ -172,6 +172,11 @@ def test_classes_that_are_called_with_something_are_dangerous(tmp_path, data):
     assert scan_bytes(tmp_path, b"\x80\x04" + data + b".").verdict is DANGEROUS
 
 
+def test_long_lines_are_text_unless_they_may_lead_to_something(tmp_path):
+    assert scan_bytes(tmp_path, b"column," * 20_000 + b"\n1,2\n").verdict is CLEAN
+    assert scan_bytes(tmp_path, b"cos\n" + b"path.os." * 20_000 + b"system\n(S'x'\ntR.").verdict is UNDECIDED
+
+
 @pytest.mark.parametrize("code", [b"C%c%b", b"U%c%b"])
 def test_files_that_a_pickle_loads_are_looked_into(tmp_path, code):
     numbers = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, 7, [])]

@@ -265,7 +265,16 @@ _opcode("\x94")(lambda machine: machine.remember(len(machine.memo)))
 # Names and calls.
 
 
+def _module_line(machine: Machine, encoding: str) -> str:
+    """The name of a module, which is found as a file; so a long line is none."""
+    line = machine.line()
+    if len(line) > machine.limits.name_bytes:
+        raise machine.corrupt(f"no module has a name of {len(line)} bytes")
+    return _decoded(machine, line, encoding)
+
+
 def _name_line(machine: Machine, encoding: str) -> str:
+    """A name in a module, which may be a long way over attributes."""
     line = machine.line()
     if len(line) > machine.limits.name_bytes:
         raise LimitError(f"a name of {len(line)} bytes in a pickle", where=machine.where)
@@ -274,7 +283,7 @@ def _name_line(machine: Machine, encoding: str) -> str:
 
 @_opcode("c")
 def _global(machine: Machine) -> None:
-    module = _name_line(machine, "utf-8")
+    module = _module_line(machine, "utf-8")
     machine.push(machine.named(module, _name_line(machine, "utf-8")))
 
 
@@ -289,7 +298,7 @@ def _stack_global(machine: Machine) -> None:
 @_opcode("i")
 def _inst(machine: Machine) -> None:
     args = tuple(machine.pop_mark())
-    module = _name_line(machine, "ascii")
+    module = _module_line(machine, "ascii")
     machine.push_new(machine.call(machine.named(module, _name_line(machine, "ascii")), args, called=True))
 
 
