@@ -36,6 +36,8 @@ _FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:\
 _SHARD_NAME = re.compile(r".+-\d{5}-of-(?P<all>\d{5})\.\w+")
 _HEAD = 64 << 10
 _LONGEST = 256  # what no file system takes as a name
+#: What to do where shards and index contradict each other.
+MIXED = "shards of different models are mixed, or the index is not of these: fetch all of them again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +83,39 @@ class ShardIndex:
         """
         collected: dict[str, T] = {}
         for file, expected in self.shards.items():
-            found = read_shard(self._open(file, expected))
+            found = read_shard(open_shard(self.location, file, expected))
             self._compare(file, expected, found)
             collected.update(found)
         return collected
 
-    def _open(self, file: str, expected: tuple[str, ...]) -> FileSource:
-        try:
-            return self.location.contained(file)
-        except MissingFileError as error:
-            message = f"this shard of the model is missing; it holds {_some(expected)}"
-            hint = f"it belongs beside {self.location}: fetch it too"
-            raise MissingFileError(message, where=error.where, hint=hint) from None
-
     def _compare(self, file: str, expected: tuple[str, ...], found: Mapping[str, object]) -> None:
-        hint = "shards of different models are mixed, or the index is not of these: fetch all of them again"
         if absent := [name for name in expected if name not in found]:
             message = f"{file} lacks {_some(absent)}, which the index says it holds"
-            raise CorruptError(message, where=str(self.location), hint=hint)
+            raise CorruptError(message, where=str(self.location), hint=MIXED)
         if len(found) > len(expected):
             listed = set(expected)
             message = f"{file} holds {_some([name for name in found if name not in listed])}, which the index lacks"
-            raise CorruptError(message, where=str(self.location), hint=hint)
+            raise CorruptError(message, where=str(self.location), hint=MIXED)
+
+
+def open_shard(index: Location, file: str, held: tuple[str, ...]) -> FileSource:
+    """Open a shard that an index names.
+
+    Args:
+        index: The index.
+        file: The shard's name in it.
+        held: What the index says that the shard holds.
+
+    Raises:
+        MissingFileError: It is not there; the message names what it holds.
+        UnsafeError: It lies elsewhere, or is a link.
+    """
+    try:
+        return index.contained(file)
+    except MissingFileError as error:
+        message = f"this shard of the model is missing; it holds {_some(held)}"
+        hint = f"it belongs beside {index}: fetch it too"
+        raise MissingFileError(message, where=error.where, hint=hint) from None
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:

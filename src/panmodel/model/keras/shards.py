@@ -16,13 +16,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from panmodel.errors import CorruptError, LimitError, MissingFileError, UnsafeError, listed
+from panmodel.errors import CorruptError, LimitError, UnsafeError
 from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource, Location
 from panmodel.limits import DEFAULT
 from panmodel.model.keras.placing import completed, file_of
 from panmodel.model.keras.structure import LayerGroups
-from panmodel.model.shards import plan_shards
+from panmodel.model.shards import MIXED, open_shard, plan_shards
 from panmodel.model.tensor import Tensor
 from panmodel.wire import strict_json
 from panmodel.wire.hdf5 import Dataset, Group
@@ -34,7 +34,6 @@ _SHARD_NAME = re.compile(rf"(?P<model>.+)_\d{{5}}{re.escape(SHARD)}")
 #: The first file of a weight map, in as much of an index as is looked at to tell what it is.
 _FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[?\s*"(?:[^"\\]|\\.)+\.weights\.h5"')
 _HEAD = 64 << 10
-_MIXED = "shards of different models are mixed, or the index is not of these: fetch all of them again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,7 @@ class VariableIndex:
             MissingFileError: It is not there; the message names variables that it holds.
             UnsafeError: It lies elsewhere, or is a link.
         """
-        try:
-            return self.location.contained(shard)
-        except MissingFileError as error:
-            message = f"this shard of the model is missing; it holds {listed(self.shards[shard])}"
-            hint = f"it belongs beside {self.location}: fetch it too"
-            raise MissingFileError(message, where=error.where, hint=hint) from None
+        return open_shard(self.location, shard, self.shards[shard])
 
     def compare(self, shard: str, root: Group) -> None:
         """Hold a shard against the index.
@@ -72,7 +66,7 @@ class VariableIndex:
         for group in self.shards[shard]:
             if not _has_variables(root, group):
                 message = f"{shard} lacks {group[:200]!r}, which the index says it holds"
-                raise CorruptError(message, where=str(self.location), hint=_MIXED)
+                raise CorruptError(message, where=str(self.location), hint=MIXED)
 
 
 def _has_variables(root: Group, path: str) -> bool:
