@@ -164,10 +164,15 @@ def _require_lossless(result: Model) -> None:
         raise LossyError(f"something would be lost:\n{lost}", where=result.source, hint="leave out --strict to go on")
 
 
+def _stored_bytes(model: Model) -> int:
+    """Bytes of its tensors, each counted once whatever its names."""
+    return sum({id(tensor): tensor.nbytes for tensor in model.tensors.values()}.values())
+
+
 def _counter(model: Model, progress: Progress | None) -> Callable[[int], None] | None:
     if progress is None:
         return None
-    done, total = 0, sum({id(tensor): tensor.nbytes for tensor in model.tensors.values()}.values())
+    done, total = 0, _stored_bytes(model)
 
     def count(nbytes: int) -> None:
         nonlocal done
@@ -227,6 +232,7 @@ def _finish(model: Model, sink: Sink, record: Format, plan: Plan, *, origin: str
     if not dry_run:
         assert record.write is not None
         with sink:
+            sink.expect(_stored_bytes(model))
             record.write(model, sink)
         report.files, report.nbytes = tuple(str(file) for file in sink.files), sink.nbytes
     report.tensors = len(model.tensors)

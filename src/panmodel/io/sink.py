@@ -7,8 +7,8 @@ A new file takes the place of the name: a link is replaced, and what it leads to
 of other names, as in a cache of the Hugging Face Hub); so does what other hard links lead to. Permissions and owner are
 those of the file that was there.
 
-What is written of a large file goes to the disk at once and leaves the memory of the system: the final sync has little
-left to wait for, and a conversion of many gigabytes does not push everything else out of the page cache.
+What is written of a large file goes to the disk at once: the final sync has little left to wait for. What of it stays
+in the memory of the system is settled by `panmodel.io.cache`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,10 @@ from types import TracebackType
 from typing import Self
 
 from panmodel.errors import OutputExistsError, StorageError
-from panmodel.io.cache import dont_need
+from panmodel.io.cache import Room, WriteBehind
 from panmodel.io.interrupts import postponed
 from panmodel.io.locking import is_abandoned, lock, locked_folder
 from panmodel.io.replacement import matching, recover, replace_files
-
-#: Bytes after which what was written is sent to the disk, and of how much before it the memory is given back.
-_WINDOW, _SPAN = 16 << 20, 512 << 20
 
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.partial")
 
@@ -40,7 +37,7 @@ _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.partial")
 class StagedFile:
     """A file being written under a temporary name; takes any bytes-like object, counts what it took."""
 
-    def __init__(self, final: Path, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, final: Path, room: Room, progress: Callable[[int], None] | None = None) -> None:
         self.final = final
         self._progress = progress
         self.partial = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
@@ -49,24 +46,18 @@ class StagedFile:
         with _storage_errors(final), locked_folder(final.parent):
             self._old = _status(final)
             self._file = open(_create(self.partial, is_private=self._old is not None), "wb", buffering=1 << 20)  # noqa: SIM115
-        self.position = self._sent = 0
+        self._behind = WriteBehind(self._file.fileno(), None if self._old is None else final, room)
+        self.position = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append bytes; returns their number."""
         with _storage_errors(self.final):
             count = self._file.write(data)
         self.position += count
-        if self.position - self._sent >= _WINDOW:
-            self._send()
+        self._behind.wrote(self.position)
         if self._progress is not None:
             self._progress(count)
         return count
-
-    def _send(self) -> None:
-        """Start to write back what is new, and drop what has arrived."""
-        self._sent = self.position
-        begin = max(0, self.position - _SPAN)
-        dont_need(self._file.fileno(), begin, self.position - begin)
 
     def write_all(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:
         """Append each piece in turn; returns the number of bytes."""
@@ -90,13 +81,13 @@ class StagedFile:
             if self._old is not None:
                 _permit_as(self._old, self._file.fileno())
             os.fsync(self._file.fileno())
-            if self._sent:
-                dont_need(self._file.fileno(), 0, self.position)
+            self._behind.synced()
 
     def discard(self) -> None:
         """Close it, and leave nothing behind under the temporary name."""
         with contextlib.suppress(OSError):  # buffered bytes that do not fit on the disk: nobody wants them any more
             self._file.close()
+        self._behind.close()
         self._remove()
 
 
@@ -126,6 +117,7 @@ class Sink:
     ) -> None:
         self.target = Path(target)
         self.force, self.shard_size, self._progress = force, shard_size, progress
+        self._room = Room()
         self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
         self._superseded: list[re.Pattern[str]] = []
@@ -138,9 +130,13 @@ class Sink:
         self._require_free(final)
         if any(staged.final == final for staged in self._staged):
             raise OutputExistsError("would be written twice by this conversion", where=str(final))
-        staged = StagedFile(final, self._progress)
+        staged = StagedFile(final, self._room, self._progress)
         self._staged.append(staged)
         return staged
+
+    def expect(self, nbytes: int) -> None:
+        """Take note how much is about to be written, as far as is known: it settles what stays in memory."""
+        self._room.expect(nbytes)
 
     def supersede(self, names: re.Pattern[str]) -> None:
         """Take away files of an older model that would be taken for parts of this one, after all is in its place.
