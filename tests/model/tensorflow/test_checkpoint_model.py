@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 from tests.checkpoints import FIXTURES
 
+from panmodel.errors import PanmodelError
 from panmodel.io.source import Location
 from panmodel.model.tensor import ArrayTensor
 from panmodel.model.tensorflow.checkpoint_model import checkpoint_model
@@ -25,6 +27,13 @@ def test_with_a_meta_graph_and_a_state_file():
     assert model.training.step == 3
     assert model.metadata["version"] == "1.15.5"
     assert model.metadata["checkpoint"] == {"latest": "b", "all": ["a", "b"]}
+
+
+def test_a_damaged_meta_graph_is_not_in_the_way_of_the_weights(tmp_path):
+    (tmp_path / "x.meta").write_bytes(b"\n\xff")
+    with pytest.raises(PanmodelError) as caught:
+        checkpoint_model("some", {"w": WEIGHT}, "x", meta=Location(tmp_path / "x.meta"))
+    assert "with x.meta moved away they are read without it" in str(caught.value)
 
 
 def test_with_a_graph_of_objects():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from panmodel.errors import PanmodelError
 from panmodel.io.source import Location
 from panmodel.model.model import Model
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.object_graph import read_object_graph
 from panmodel.model.tensorflow.training import training_state
 from panmodel.wire.tensor_bundle import CheckpointState
+
+if TYPE_CHECKING:
+    from panmodel.model.tensorflow.graph import TensorFlowGraph
 
 
 def checkpoint_model(
@@ -39,10 +43,7 @@ def checkpoint_model(
     model = Model(format_name, tensors=tensors, training=training, structure=structure)
     metadata: dict[str, Any] = {"framework": "tensorflow"}
     if meta is not None:
-        # loaded where it is needed: weights alone need no graph
-        from panmodel.model.tensorflow.graph import meta_graph
-
-        graph, metadata = meta_graph(meta.open())
+        graph, metadata = _meta_graph(meta)
         graph.variables = tensors
         model.program = graph
     if version := metadata.pop("tensorflow_version", ""):
@@ -51,3 +52,14 @@ def checkpoint_model(
         metadata["checkpoint"] = {"latest": state.latest, "all": list(state.all_paths)}
     model.metadata = metadata
     return model
+
+
+def _meta_graph(meta: Location) -> tuple[TensorFlowGraph, dict[str, Any]]:
+    from panmodel.model.tensorflow.graph import meta_graph  # where it is needed: weights alone need no graph
+
+    try:
+        return meta_graph(meta.open())
+    except PanmodelError as error:
+        without = f"the weights do not need the graph: with {meta.path.name} moved away they are read without it"
+        error.hint = "; ".join(filter(None, [error.hint, without]))
+        raise
