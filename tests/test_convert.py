@@ -100,6 +100,15 @@ def test_weights_move_as_they_are(tmp_path):
             assert after.tensors[key].numpy().tobytes() == tensor.numpy().tobytes()
 
 
+@pytest.mark.parametrize("name", ["A.NPZ", "A.PT", "A.CKPT", "A.INDEX", "A.H5", "A.SafeTensors", "A.weights.H5"])
+def test_capitals_in_the_name_of_a_target_do_not_matter(tmp_path, name):
+    (tmp_path / "rules.JSON").write_text('{"w": "v"}')
+    np.savez(tmp_path / "a.npz", w=np.arange(3.0))
+    pm.convert(tmp_path / "a.npz", tmp_path / name, rename=str(tmp_path / "rules.JSON"))
+    assert "A.INDEX.index" not in os.listdir(tmp_path)
+    assert pm.diff(tmp_path / "a.npz", tmp_path / ("A" if name == "A.INDEX" else name)).renamed
+
+
 def test_verification_is_part_of_a_conversion(tmp_path):
     report = pm.convert(CHECKPOINT, tmp_path / "digits.onnx", verify=True)
     assert report.verification.same

@@ -1,6 +1,7 @@
 """Which tensors move, under what names, as what type."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -35,6 +36,8 @@ def after(given, **words):
         (["*=model.*"], ["model.enc/0/w", "model.enc/1/w", "model.head.b"]),
         (["s/enc\\.?/e/"], ["e/0/w", "e/1/w", "head.b"]),
         (["s|enc/(\\d)|block\\1|"], ["block0/w", "block1/w", "head.b"]),
+        (["s/enc\\/(\\d)/layer\\/\\1/g"], ["layer/0/w", "layer/1/w", "head.b"]),
+        (["s|enc|a\\|b|"], ["a|b/0/w", "a|b/1/w", "head.b"]),
         (["s/\\.b$//"], ["enc/0/w", "enc/1/w", "head"]),
         (["enc/*=a/*", "a/[01]/w=b*"], ["b0", "b1", "head.b"]),
         ({"head.b": "bias"}, ["enc/0/w", "enc/1/w", "bias"]),
@@ -52,11 +55,21 @@ def test_rules_come_from_files(tmp_path):
     assert after(model("enc/w", "b"), rename=names) == ["weight", "bias"]
 
 
+def test_rules_come_from_pipes():
+    reading, writing = os.pipe()
+    os.write(writing, b"a=b\n")
+    os.close(writing)
+    assert after(model("a"), rename=[f"/dev/fd/{reading}"]) == ["b"]
+    os.close(reading)
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
         ("nowhere.txt", "neither a rule"),
-        ("", "neither a rule"),
+        ("", "no rule"),
+        ("s/a/b", "neither a rule"),
+        ("s/a/b/c/", "neither a rule"),
         ("=a", "no rule"),
         ("a=", "no rule"),
         ("a*=b**", "more \\*"),

@@ -26,7 +26,11 @@ def test_a_message_says_where_and_what_to_do():
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("probabilites:0", "did you mean 'probabilities:0'"), ("zzz", "there is logits:0, probabilities:0")],
+    [
+        ("probabilites:0", "did you mean 'probabilities:0'"),
+        ("PROBABILITIES:0", "did you mean 'probabilities:0'"),
+        ("zzz", "there is logits:0, probabilities:0"),
+    ],
 )
 def test_unknown_names_suggest_the_nearest(name, said):
     assert said in str(errors.UnknownNameError("output", name, ["logits:0", "probabilities:0"]))

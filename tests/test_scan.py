@@ -179,3 +179,15 @@ def test_progress_is_told_in_bytes(tmp_path):
     found = scan(tmp_path, tmp_path / "a.txt", tmp_path / "gone", progress=lambda *at: told.append(at))
     assert told == [(6, 17), (17, 17), (17, 17)]
     assert [Path(file.path).name for file in found.files] == ["a.txt", "b.txt", "gone"]
+
+
+def test_the_common_name_of_shards_means_all_of_them(folder):
+    for name in ("net.bin.index.json", "net-00001-of-00002.bin", "net-00002-of-00002.bin", "net2-00001-of-00001.bin"):
+        (folder / name).write_bytes(PICKLE if name.endswith(".bin") else b"{}")
+    found = scan(folder / "net.bin")
+    assert [Path(file.path).name for file in found.files] == [
+        "net-00001-of-00002.bin",
+        "net-00002-of-00002.bin",
+        "net.bin.index.json",
+    ]
+    assert found.verdict is DANGEROUS

@@ -45,7 +45,7 @@ def write(
         force: Replace what is there.
     """
     target = Path(path)
-    record = _target_format(target, to)
+    record = _target_format(path, to)
     keeps_graph = model.dialect is not None and model.dialect == record.target_dialect
     lost = losses(model, model, record, keeps_graph=keeps_graph, weights_only=False, sharded=shard_size is not None)
     program = model.program if keeps_graph or record.keeps & Holds.GRAPH else None
@@ -106,7 +106,7 @@ def convert(
     """
     began = time.monotonic()
     path = Path(target)
-    record = _target_format(path, to)
+    record = _target_format(target, to)
     if _is_same(Path(source), path):
         raise UsageError("is both source and target", where=str(path))
     changes = edits(include=include, exclude=exclude, rename=rename, dtype=dtype, drop_training=drop_training)
@@ -204,7 +204,7 @@ def _named(names: Names) -> Sequence[str] | None:
 
 def _weights_file(target: Path) -> str:
     """Where the weights of PyTorch source will be: in the target, or beside it if the target is the source itself."""
-    return target.name if target.suffix != ".py" else f"{target.stem}.safetensors"
+    return target.name if target.suffix.lower() != ".py" else f"{target.stem}.safetensors"
 
 
 def _is_same(source: Path, target: Path) -> bool:
@@ -213,7 +213,10 @@ def _is_same(source: Path, target: Path) -> bool:
     return source.absolute() == target.absolute()  # the prefix of several files is none itself
 
 
-def _target_format(path: Path, to: str | None) -> Format:
+def _target_format(target: PathLike, to: str | None) -> Format:
+    if not os.fspath(target):  # which would mean the current folder, and hardly does
+        raise UsageError("the path of the target is empty")
+    path = Path(target)
     record = formats.by_name(to) if to else formats.for_target(path)
     if record.write is None:
         hint = "`panmodel formats` lists what can be written"

@@ -1,9 +1,10 @@
-"""What a user changes about tensors on their way: which ones, under what names, of what type.
+r"""What a user changes about tensors on their way: which ones, under what names, of what type.
 
 A pattern is held against the whole name, as the shell does with files: `*` stands for any characters, `?` for one,
 `[ab]` for one of these. A rule for new names is `PATTERN=REPLACEMENT`, where each `*` of the replacement is what the
 `*` in the same place of the pattern stood for; or `s/REGEX/REPLACEMENT/`, which replaces every part of a name that the
-regular expression matches. Rules apply one after the other, and may come from a file of one rule a line.
+regular expression matches (any sign does for the slash, `\/` is a slash in either part, and a `g` may follow). Rules
+apply one after the other, and may come from a file of one rule a line.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
 
 _WILDCARD = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]")
+_SED = re.compile(
+    r"s(?P<sign>[^\w.*?\[=\\])(?P<regex>((?!(?P=sign))[^\\]|\\.)+)(?P=sign)(?P<replacement>((?!(?P=sign))[^\\]|\\.)*)(?P=sign)g?",
+    re.DOTALL,
+)
 _Apply = Callable[[str], str | None]
 #: Bytes of a file of rules that are read.
 _LONGEST = 64 << 20
@@ -186,7 +191,7 @@ def _dtype(name: str) -> DType:
 
 
 def _given_rule(text: str) -> Rule:
-    if "=" in text or _sed_parts(text) is not None:
+    if not text or "=" in text or _sed_parts(text) is not None:
         return _rule(text)
     return _file_rule(Path(text))
 
@@ -206,10 +211,11 @@ def _rule(text: str, where: str = "") -> Rule:
 
 def _sed_parts(text: str) -> tuple[str, str] | None:
     """REGEX and REPLACEMENT of `s/REGEX/REPLACEMENT/`, whatever sign is used for the slash."""
-    if len(text) < 4 or text[0] != "s" or text[1].isalnum() or text[1] in "_.*?[=\\" or text[-1] != text[1]:
+    found = _SED.fullmatch(text)
+    if found is None:
         return None
-    parts = text[2:-1].split(text[1])
-    return (parts[0], parts[1]) if len(parts) == 2 and parts[0] else None
+    sign = found["sign"]
+    return found["regex"], re.sub(r"\\(.)", lambda pair: sign if pair[1] == sign else pair[0], found["replacement"])
 
 
 def _substitution(pattern: str, replacement: str, text: str, where: str) -> _Apply:
@@ -248,11 +254,11 @@ def _glob(pattern: str, replacement: str, text: str, where: str) -> _Apply:
 
 def _file_rule(path: Path) -> Rule:
     """All rules of a file, one after the other."""
-    if not path.is_file():
+    if path.is_dir() or not path.exists():  # what a shell gives for `<(…)` is a pipe
         hint = "write PATTERN=REPLACEMENT, s/REGEX/REPLACEMENT/, or the name of a file of such rules"
         raise UsageError(f"{str(path)!r} is neither a rule for new names nor a file of them", hint=hint)
     text = _text(path)
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return Rule(str(path), _names_of_json(text, path).get)
     lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
     rules = [_rule(line, f"{path}, line {number}") for number, line in lines if line and not line.startswith("#")]

@@ -88,7 +88,8 @@ class UnknownNameError(UsageError):
         self.name = name
         there = list(known)
         shown = [_brief(known) for known in there[:_MOST_COMPARED]]
-        near = get_close_matches(_brief(name), shown, n=3, cutoff=0.5)
+        near = [known for known in shown if known.lower() == _brief(name).lower()]
+        near = near or get_close_matches(_brief(name), shown, n=3, cutoff=0.5)
         hint = (
             f"did you mean {' or '.join(map(repr, near))}?" if near else f"there is {', '.join(shown[:12]) or 'none'}"
         )

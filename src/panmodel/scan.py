@@ -7,6 +7,7 @@ recognised and looked at to its end.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -56,7 +57,8 @@ def scan(path: str | os.PathLike[str], *more: str | os.PathLike[str], progress: 
     """Say of files and folders whether loading them could execute something or reach outside.
 
     Args:
-        path: A file, a folder (looked through recursively, no link out of it followed), or the prefix of a checkpoint.
+        path: A file, a folder (looked through recursively, no link out of it followed), or the common name of several,
+            the prefix of a checkpoint or of shards.
         more: Further ones.
         progress: Told how many bytes of the files are looked at, and how many there are.
 
@@ -128,11 +130,9 @@ def _of_prefix(path: Path) -> list[Path]:
         names = sorted(os.listdir(path.parent)) if path.name else []
     except OSError:
         return []
-    return [
-        path.with_name(name)
-        for name in names
-        if name.startswith((f"{path.name}.index", f"{path.name}.data-", f"{path.name}.meta"))
-    ]
+    shard = re.compile(rf"{re.escape(path.stem)}-\d{{5}}-of-\d{{5}}{re.escape(path.suffix)}")
+    begin = f"{path.name}.index", f"{path.name}.data-", f"{path.name}.meta"
+    return [path.with_name(name) for name in names if name.startswith(begin) or shard.fullmatch(name)]
 
 
 def _folder(folder: Path, root: Path, depth: int) -> Iterator[tuple[Path, ScannedFile | None]]:

@@ -21,6 +21,8 @@ import panmodel as pm
         (["convert", CHECKPOINT], 2, "TARGET"),
         (["inspect", ""], 3, "the path is empty"),
         (["convert", CHECKPOINT, "."], 2, "is a folder"),
+        (["convert", CHECKPOINT, ""], 2, "the target is empty"),
+        (["verify", CHECKPOINT, CHECKPOINT, "--seed", "-1"], 2, "a seed is 0 or more"),
         (["convert", CHECKPOINT, "digits"], 2, "has no ending"),
         (["nonsense"], 2, "nonsense"),
         (["convert", CHECKPOINT, "none/digits.onnx"], 3, "no folder"),

@@ -114,7 +114,16 @@ def test_edits_of_a_graph_are_refused(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("5GB", 5_000_000_000), ("500 MB", 500_000_000), ("2GiB", 1 << 31), ("1.5k", 1500), ("100", 100), ("7Ki", 7168)],
+    [
+        ("5GB", 5_000_000_000),
+        ("500 MB", 500_000_000),
+        ("2GiB", 1 << 31),
+        ("1.5k", 1500),
+        ("100", 100),
+        ("7Ki", 7168),
+        ("5gb", 5_000_000_000),
+        ("1KIB", 1024),
+    ],
 )
 def test_sizes(text, found):
     assert size(None, None, text) == found

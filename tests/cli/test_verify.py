@@ -32,6 +32,13 @@ def test_an_input_needs_a_name(capsys):
     assert "NAME=FILE.npy" in err and "images.npy" in err
 
 
+def test_an_input_is_one_array(capsys, tmp_path):
+    np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
+    code, out, err = call(capsys, "verify", CHECKPOINT, RECORDED, "--input", f"images:0={tmp_path / 'two.npz'}")
+    assert (code, out) == (2, "")
+    assert "holds 2 arrays" in err and "--inputs" in err
+
+
 def test_inputs_by_name_from_one_file(capsys, tmp_path):
     call(capsys, "convert", CHECKPOINT, tmp_path / "digits.onnx")
     with np.load(RECORDED) as recorded:

@@ -32,7 +32,7 @@ def names(folder):
 
 @pytest.mark.parametrize(
     ("target", "prefix"),
-    [("b.ckpt", "b.ckpt"), ("model.ckpt-7", "model.ckpt-7"), ("model.index", "model"), ("b.ckpt.index", "b.ckpt")],
+    [("b.ckpt", "b.ckpt"), ("model.ckpt-7", "model.ckpt-7"), ("model.index", "model"), ("B.CKPT.INDEX", "B.CKPT")],
 )
 def test_a_target_is_the_prefix_or_the_index(target, prefix, tmp_path):
     assert for_target(tmp_path / target).name == "tensorflow_checkpoint"

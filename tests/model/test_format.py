@@ -38,7 +38,7 @@ def test_the_dialect_of_targets_that_keep_no_graph_is_none():
         ("model.pb", False),
         ("ckpt", False),
         (".ckpt", False),
-        ("model.CKPT", False),
+        ("model.CKPT", True),
     ],
 )
 def test_names_of_files(name, found):

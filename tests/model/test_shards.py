@@ -126,12 +126,27 @@ def test_a_folder_with_one_whole_file(tmp_path: Path) -> None:
     assert shards.main_file(Location(tmp_path), KIND) is None
 
 
+def test_the_name_of_the_whole_stands_for_its_index(tmp_path: Path) -> None:
+    written(tmp_path, zeros(a=4, b=4), 6)
+    assert list(found(tmp_path / "model.txt").shards) == ["model-00001-of-00002.txt", "model-00002-of-00002.txt"]
+    main = shards.main_file(Location(tmp_path / "other.txt"), KIND)
+    assert main is not None and main.path.name == "other.txt"
+
+
+def test_capitals_do_not_matter_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "MODEL.TXT").write_text("#a")
+    main = shards.main_file(Location(tmp_path), KIND)
+    assert main is not None and main.path.name == "MODEL.TXT"
+
+
 def test_an_index_is_told_by_its_shards(tmp_path: Path) -> None:
     path = written(tmp_path, zeros(a=1), 6)
     assert shards.is_index(Location(path), KIND)
     (tmp_path / "model-00001-of-00001.txt").write_text("something else")
     assert not shards.is_index(Location(path), KIND)
     (tmp_path / "model-00001-of-00001.txt").unlink()
+    assert shards.is_index(Location(path), KIND)
+    path.write_text('{"weight_map": {"a": "GONE.TXT"}}')
     assert shards.is_index(Location(path), KIND)
     path.write_text('{"weight_map": {}}')
     assert shards.is_index(Location(path), KIND)

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from panmodel import dtypes
 from panmodel.errors import CorruptError, MissingFileError, PanmodelError, UsageError
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Dim
-from panmodel.verify.inputs import load, random_inputs
+from panmodel.verify.inputs import load, load_one, random_inputs
 
 BATCH = Dim.symbol("batch")
 
@@ -51,6 +52,28 @@ def test_bad_arrays_are_refused(tmp_path):
             load(tmp_path / name)
     with pytest.raises(MissingFileError):
         load(tmp_path / "none.npz")
+
+
+def test_one_array_is_told_from_several(tmp_path):
+    np.save(tmp_path / "one.npy", np.arange(4))
+    np.savez(tmp_path / "one.npz", a=np.arange(3))
+    np.savez(tmp_path / "two.npz", a=np.arange(3), b=np.arange(3))
+    assert load_one(tmp_path / "one.npy").tolist() == [0, 1, 2, 3]
+    assert load_one(tmp_path / "one.npz").tolist() == [0, 1, 2]
+    with pytest.raises(UsageError, match="holds 2 arrays"):
+        load_one(tmp_path / "two.npz")
+
+
+def test_other_archives_are_no_arrays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
+        archive.writestr("model/data.pkl", b"bytes")
+    with pytest.raises(CorruptError, match=r"model/data\.pkl"):
+        load(tmp_path / "model.pt")
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(UsageError, match="a seed is 0 or more"):
+        random_inputs([Value("x", dtypes.FLOAT32, (1,))], -1)
 
 
 HEADERS = [f"{{'descr':'<f4','fortran_order':False,'shape':({size},)}}\n" for size in ("-5", "2.0", "'a'", "10**12")]

@@ -22,14 +22,14 @@ def size(_: click.Context, __: click.Parameter, value: str | None) -> int | None
     """A number of bytes: 5GB and 5G are decimal, 5GiB is binary."""
     if value is None:
         return None
-    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", value)
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value, re.IGNORECASE)
     if parts is None or (parts[3] and not parts[2]) or not (found := _bytes(parts[1], parts[2], binary=bool(parts[3]))):
         raise click.BadParameter(f"{value!r} is no size; write 5GB, 500MB or 2GiB")
     return found
 
 
 def _bytes(number: str, unit: str, *, binary: bool) -> int:
-    power = " kMGT".index(unit.replace("K", "k") or " ")
+    power = " kmgt".index(unit.lower() or " ")
     return int(float(number) * (1024 if binary else 1000) ** power)
 
 

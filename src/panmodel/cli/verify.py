@@ -8,7 +8,7 @@ from panmodel.cli._output import PATH, json_option, print_json, print_table, pri
 from panmodel.errors import UsageError
 from panmodel.model.report import Difference, Verification
 from panmodel.verify import ATOL, RTOL, verify
-from panmodel.verify.inputs import load
+from panmodel.verify.inputs import load, load_one
 
 
 @click.command("verify", short_help="Run two models and compare their outputs.")
@@ -42,7 +42,7 @@ def command(
         name, equals, path = pair.partition("=")
         if not equals:
             raise UsageError(f"--input takes NAME=FILE.npy, not {pair!r}")
-        arrays[name] = next(iter(load(path).values()))
+        arrays[name] = load_one(path)
     found = verify(first, second, inputs=arrays or None, seed=seed, rtol=rtol, atol=atol, layers=layers)
     if as_json:
         print_json(found.to_json())

@@ -104,7 +104,7 @@ def _sharded_files(target: str) -> tuple[str, ...]:
 def _prefix(target: str) -> str:
     from panmodel.model.tensorflow.checkpoint_files import INDEX
 
-    return target.removesuffix(INDEX) or target
+    return target[: -len(INDEX)] or target if target.lower().endswith(INDEX) else target
 
 
 FORMAT = Format(

@@ -119,7 +119,7 @@ def write(model: Model, sink: Sink) -> None:
     graph = model.program
     if not isinstance(graph, TensorFlowGraph):
         raise UsageError("only a model with a TensorFlow graph can be written as one", where=model.source)
-    if sink.target.suffix == ".pbtxt":
+    if sink.target.suffix.lower() == ".pbtxt":
         raise UnsupportedError("the text form is read, not written", where=str(sink.target), hint="name it .pb")
     proto = proto_from_graph(_frozen(graph))
     size = encoded_size(proto)

@@ -80,8 +80,11 @@ class Format:
         return self.dialect if self.writes is None or self.writes & Holds.GRAPH else None
 
     def is_name(self, path: PurePath) -> bool:
-        """Whether files of this format are called so; the number of a training step may follow (`model.ckpt-7`)."""
-        return re.sub(r"-\d+$", "", path.suffix) in self.extensions
+        """Whether files of this format are called so; the number of a training step may follow (`model.ckpt-7`).
+
+        Capitals do not matter: disks that do not keep them apart, and who wrote them, may have put them there.
+        """
+        return re.sub(r"-\d+$", "", path.suffix.lower()) in self.extensions
 
     def sink(
         self,

@@ -138,7 +138,7 @@ def is_index(location: Location, kind: ShardKind) -> bool:
     is_plain = PurePosixPath(name).name == name and "\0" not in name and len(name) < _LONGEST
     if is_plain and (shard := location.beside(name)).is_file:
         return kind.sniff(shard)
-    return name.endswith(kind.extensions)
+    return name.lower().endswith(kind.extensions)
 
 
 def _whole(index: str) -> str:
@@ -150,20 +150,22 @@ def main_file(location: Location, kind: ShardKind) -> Location | None:
     """The file that a model begins with.
 
     Args:
-        location: That file itself, or a folder: with one index, or one file of the kind. Where a folder has both an
-            index and the same model in one file, that file counts, as for Hugging Face's loaders.
+        location: That file itself; what the model of an index would be called in one file; or a folder: with one
+            index, or one file of the kind. Where a folder has both an index and the same model in one file, that file
+            counts, as for Hugging Face's loaders.
         kind: What is looked for.
 
     Returns:
         An index or a whole file; None if a folder has neither, or several. Raises nothing but OSError.
     """
     if not location.is_folder:
-        return location
+        index = location.beside(location.path.name + INDEX)
+        return index if not location.is_file and index.is_file else location
     names = location.names()
     indexes = [name for name in names if _INDEX_NAME.fullmatch(name) and is_index(location.beside(name), kind)]
     if len(indexes) == 1:
         return location.beside(_whole(indexes[0]) if _whole(indexes[0]) in names else indexes[0])
-    files = [name for name in names if name.endswith(kind.extensions)]
+    files = [name for name in names if name.lower().endswith(kind.extensions)]
     return location.beside(files[0]) if len(files) == 1 and not indexes else None
 
 

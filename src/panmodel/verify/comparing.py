@@ -39,7 +39,7 @@ def files(
 
 
 def _open(path: PathLike) -> Model | Recorded:
-    return Recorded(Path(path), load(path)) if Path(path).suffix == ".npz" else read(path)
+    return Recorded(Path(path), load(path)) if Path(path).suffix.lower() == ".npz" else read(path)
 
 
 def models(

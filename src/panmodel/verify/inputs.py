@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, LimitError, MissingFileError, UsageError
+from panmodel.errors import CorruptError, LimitError, MissingFileError, UsageError, listed
 from panmodel.model.graph import Value
 from panmodel.model.symbolic import Dim
 
@@ -41,7 +41,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         if isinstance(found, np.ndarray):
             return {"": found}
         with found:
-            return {name: found[name] for name in found.files}
+            arrays = {name: found[name] for name in found.files}
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
@@ -50,6 +50,23 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise LimitError("holds arrays larger than the memory", where=str(path)) from None
     except (*_MALFORMED, zlib.error, zipfile.BadZipFile, tokenize.TokenError) as error:
         raise CorruptError(f"is no .npy or .npz file of plain arrays: {error}", where=str(path)) from None
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise CorruptError(f"is no .npz file of arrays alone: it has {listed(others)}", where=str(path))
+    return arrays
+
+
+def load_one(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array of a file that has one.
+
+    Raises:
+        CorruptError: The file has no arrays.
+        UsageError: It has several, or none.
+    """
+    arrays = load(path)
+    if len(arrays) != 1:
+        hint = "--inputs takes all arrays of an .npz file by their names"
+        raise UsageError(f"holds {len(arrays)} arrays, and one is to be the input", where=str(path), hint=hint)
+    return next(iter(arrays.values()))
 
 
 def random_inputs(inputs: Sequence[Value], seed: int) -> dict[str, np.ndarray]:
@@ -58,10 +75,12 @@ def random_inputs(inputs: Sequence[Value], seed: int) -> dict[str, np.ndarray]:
     Floats are normal, integers 0 or 1 (so that they are indices into anything), sizes left open `BATCH` or `EXTENT`.
 
     Raises:
-        UsageError: The rank of an input is unknown, or it holds strings.
+        UsageError: The rank of an input is unknown, or it holds strings; a negative seed.
     """
     import numpy as np
 
+    if seed < 0:
+        raise UsageError(f"the seed is {seed}, a seed is 0 or more")
     generator = np.random.default_rng(seed)
     sizes: dict[str, int] = {}
     found = {}

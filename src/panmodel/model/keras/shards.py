@@ -139,7 +139,7 @@ def index_names(target: str) -> tuple[str, ...]:
 
 def _model_of(target: str) -> str:
     for end in (INDEX, SHARD, ".h5", ".hdf5"):
-        if target.endswith(end):
+        if target.lower().endswith(end):
             return target[: -len(end)]
     return target
 
