@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from tests.onnx_files import info, read, save, write
 
@@ -183,3 +183,42 @@ def test_calls_that_double_at_every_level_end(tmp_path):
         functions.append(function(f"F{level}", ["a"], ["b"], below))
     with pytest.raises(LimitError):
         read(model(tmp_path / "m.onnx", [helper.make_node("F30", ["x"], ["y"], domain="f")], functions))
+
+
+def test_attributes_of_calls_may_be_tensors(tmp_path):
+    weight = numpy_helper.from_array(np.float32([2, 3]))
+    constant = helper.make_node("Constant", [], ["k"])
+    constant.attribute.append(
+        onnx.AttributeProto(name="value", ref_attr_name="weight", type=onnx.AttributeProto.TENSOR)
+    )
+    inner = function("F", ["a"], ["b"], [constant, helper.make_node("Mul", ["a", "k"], ["b"])], "weight")
+    nodes = [helper.make_node("F", ["x"], ["y"], domain="f", weight=weight)]
+    assert_same(model(tmp_path / "m.onnx", nodes, [inner]), {"x": np.float32([-1, 2])}, tmp_path)
+
+
+def test_bodies_keep_types_and_weights_of_every_form(tmp_path):
+    outside = numpy_helper.from_array(np.float32([2, 3]), "w")
+    (tmp_path / "w.bin").write_bytes(outside.raw_data)
+    onnx.external_data_helper.set_external_data(outside, "w.bin")
+    outside.ClearField("raw_data")
+    sparse = helper.make_sparse_tensor(
+        helper.make_tensor("s", TensorProto.FLOAT, [1], [7.0]),
+        helper.make_tensor("i", TensorProto.INT64, [1], [1]),
+        [2],
+    )
+    nodes = [helper.make_node("Add", ["a", "w"], ["t"]), helper.make_node("Add", ["t", "s"], ["r"])]
+    branch = helper.make_graph(nodes, "b", [], [info("r")], [outside], sparse_initializer=[sparse])
+    inner = function(
+        "F", ["c", "a"], ["b"], [helper.make_node("If", ["c"], ["b"], then_branch=branch, else_branch=branch)]
+    )
+    path = save(
+        tmp_path / "m.onnx", [helper.make_node("F", ["c", "x"], ["y"], domain="f")],
+        [info("x"), info("c", (), TensorProto.BOOL)], [info("y")],
+        functions=[inner], opsets=[helper.make_opsetid("f", 1)],
+    )  # fmt: skip
+    graph = read(path).program
+    (result,) = graph.nodes[0].attr("then_branch").outputs.values()
+    assert result.shape == (2,)
+    evaluator = ReferenceEvaluator(onnx.load(write(graph, tmp_path / "n.onnx")))
+    (found,) = evaluator.run(None, {"x": np.float32([1, 2]), "c": np.array(True)})
+    assert found.tolist() == [3, 12]

@@ -6,14 +6,17 @@ Source: https://onnx.ai/onnx/repo-docs/IR.html#functions
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
 
 from panmodel.errors import CorruptError, LimitError
 from panmodel.limits import DEFAULT
-from panmodel.wire.onnx_messages import AttributeProto, FunctionProto, GraphProto, NodeProto, ValueInfoProto
-from panmodel.wire.protobuf import Message
-
-M = TypeVar("M", bound=Message)
+from panmodel.wire.onnx_messages import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    NodeProto,
+    SparseTensorProto,
+    ValueInfoProto,
+)
 
 #: Calls, and characters of the names that they make: calls within each other may double at every level.
 _MOST_CALLS, _MOST_CHARACTERS = 100_000, 64 << 20
@@ -80,8 +83,7 @@ class _Body:
     def node(self, node: NodeProto) -> NodeProto:
         """A node of the body."""
         attributes = [item for inner in node.attribute if (item := self._attribute(inner)) is not None]
-        return _changed(
-            node,
+        return node.replaced(
             input=[self._name(name) for name in node.input],
             output=[self._name(name) for name in node.output],
             name=f"{self._prefix}{node.name or node.op_type}",
@@ -94,23 +96,22 @@ class _Body:
     def _attribute(self, item: AttributeProto) -> AttributeProto | None:
         if item.ref_attr_name:
             given = self._attributes.get(item.ref_attr_name)
-            return None if given is None else _changed(given, name=item.name)
-        return _changed(item, g=self._graph(item.g)) if item.g is not None else item
+            return None if given is None else given.replaced(name=item.name)
+        return item.replaced(g=self._graph(item.g)) if item.g is not None else item
 
     def _graph(self, graph: GraphProto) -> GraphProto:
-        return _changed(
-            graph,
+        return graph.replaced(
             node=[self.node(node) for node in graph.node],
-            initializer=[_changed(tensor, name=self._name(tensor.name)) for tensor in graph.initializer],
+            initializer=[tensor.replaced(name=self._name(tensor.name)) for tensor in graph.initializer],
+            sparse_initializer=[self._sparse(tensor) for tensor in graph.sparse_initializer],
             input=self._infos(graph.input),
             output=self._infos(graph.output),
             value_info=self._infos(graph.value_info),
         )
 
+    def _sparse(self, tensor: SparseTensorProto) -> SparseTensorProto:
+        values = tensor.values
+        return tensor if values is None else tensor.replaced(values=values.replaced(name=self._name(values.name)))
+
     def _infos(self, infos: Sequence[ValueInfoProto]) -> list[ValueInfoProto]:
-        return [_changed(info, name=self._name(info.name)) for info in infos]
-
-
-def _changed(message: M, **values: Any) -> M:
-    """A copy of a message with some fields replaced."""
-    return type(message)(**{**message.__dict__, **values})
+        return [info.replaced(name=self._name(info.name)) for info in infos]
