@@ -8,10 +8,12 @@ Source: torch/_weights_only_unpickler.py (`_get_allowed_globals`), and the files
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 
 from panmodel import dtypes
+from panmodel.dtypes import DType
 from panmodel.errors import CorruptError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Constructor, Global, describe
@@ -56,20 +58,18 @@ _DATA_CLASSES = (
     ("torch._tensor", "Tensor"),
     ("torch.nn.backends.thnn", "_get_thnn_function_backend"),  # in every module of torch 0.4 and before
 )
+#: Makes the constructor of a name for one pickle.
+_Maker = Callable[["AllowList"], Constructor]
 #: Factories of defaultdict, bases, types of values, by the names of Python 2 too.
 _BUILTINS = ("object", "dict", "list", "tuple", "int", "long", "float", "str", "unicode", "bool", "Ellipsis")
-#: What is mentioned and never called; kept ready, since a distributed checkpoint has a pickle for each tensor.
-_INERT: dict[Global, Constructor | None] = dict.fromkeys(
+#: What is mentioned and never called.
+_INERT: dict[Global, _Maker | None] = dict.fromkeys(
     [
         *(Global(module, kind) for module in ("builtins", "__builtin__") for kind in _BUILTINS),
         *(Global(module, name) for module, name in _DATA_CLASSES),
         *(Global("numpy", name) for name in SCALAR_TYPES),
         *(Global("ml_dtypes", name) for name in OF_ML_DTYPES),
     ]
-)
-_INERT_OF_TORCH: dict[Global, Constructor | None] = dict.fromkeys(UNTYPED_STORAGES) | dict.fromkeys(
-    Global("torch", name)
-    for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE, *_MENTIONED, *_LAYOUTS)
 )
 
 
@@ -83,8 +83,11 @@ class AllowList:
         also: More of them, for formats that have their own.
 
     Attributes:
+        where: As given.
         known: Name → constructor; those with None stay inert records.
         tensors: The constructors of tensors.
+        arrays: Those of numpy's values.
+        values: Those of all other values.
     """
 
     def __init__(
@@ -94,16 +97,15 @@ class AllowList:
         limits: Limits = DEFAULT,
         also: Mapping[Global, Constructor | None] = MappingProxyType({}),
     ) -> None:
-        self._where = where
-        self._arrays, self.tensors = Arrays(where, nbytes, limits), Rebuilding(where, nbytes, limits)
-        self._values = Values(where, nbytes, limits)
-        known = _INERT | _of_python(self._values) | _of_numpy(self._arrays)
-        self.known: Mapping[Global, Constructor | None] = {**known, **_of_torch(self.tensors, where), **also}
+        self.where = where
+        self.arrays, self.tensors = Arrays(where, nbytes, limits), Rebuilding(where, nbytes, limits)
+        self.values = Values(where, nbytes, limits)
+        self.known: Mapping[Global, Constructor | None] = _Constructors(_MAKERS, self, also)
 
     @property
     def passed(self) -> set[Global]:
         """Names that unpickling hands to functions of the list, which call them."""
-        return self._values.passed | self._arrays.passed | self.tensors.passed
+        return self.values.passed | self.arrays.passed | self.tensors.passed
 
     def set_state(self, target: object, state: object) -> None:
         """What BUILD does to the records that constructors of the list make.
@@ -114,67 +116,124 @@ class AllowList:
         if isinstance(target, TensorRecord):
             self.tensors.set_state(target, state)
         elif isinstance(target, ArrayRecord):
-            self._arrays.set_state(target, state)
+            self.arrays.set_state(target, state)
         elif isinstance(target, SubclassRecord):
             target.state = state
         else:
-            raise CorruptError(f"{describe(target)} takes no state", where=self._where)
+            raise CorruptError(f"{describe(target)} takes no state", where=self.where)
 
 
-def _of_python(make: Values) -> dict[Global, Constructor | None]:
-    known: dict[Global, Constructor | None] = {
-        Global("collections", "OrderedDict"): make.dictionary,
-        Global("collections", "Counter"): make.dictionary,
-        Global("collections", "defaultdict"): make.default_dictionary,
-        Global("collections", "deque"): make.listed,
-        Global("_codecs", "encode"): make.encoded,
-        Global("decimal", "Decimal"): make.number_in_words("decimal.Decimal"),
-        Global("fractions", "Fraction"): make.number_in_words("fractions.Fraction"),
-        Global("datetime", "timedelta"): make.duration,
-        Global("datetime", "timezone"): make.zone,
+class _Constructors(Mapping[Global, Constructor | None]):
+    """Constructors that are made when they are asked for: a distributed checkpoint has a pickle for each tensor.
+
+    Args:
+        makers: Name → what makes its constructor; None of those that stay inert records.
+        names: What they are made for.
+        also: Further constructors.
+    """
+
+    def __init__(
+        self,
+        makers: Mapping[Global, _Maker | None],
+        names: AllowList,
+        also: Mapping[Global, Constructor | None] = MappingProxyType({}),
+    ) -> None:
+        self._makers, self._names, self._made = makers, names, dict(also)
+
+    def __getitem__(self, name: Global) -> Constructor | None:
+        try:
+            return self._made[name]
+        except KeyError:
+            maker = self._makers[name]
+        return self._made.setdefault(name, maker(self._names) if maker is not None else None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers or name in self._made
+
+    def __iter__(self) -> Iterator[Global]:
+        return iter({**self._makers, **self._made})
+
+    def __len__(self) -> int:
+        return len(self._makers.keys() | self._made.keys())
+
+
+def _of_python() -> dict[Global, _Maker]:
+    known: dict[Global, _Maker] = {
+        Global("collections", "OrderedDict"): attrgetter("values.dictionary"),
+        Global("collections", "Counter"): attrgetter("values.dictionary"),
+        Global("collections", "defaultdict"): attrgetter("values.default_dictionary"),
+        Global("collections", "deque"): attrgetter("values.listed"),
+        Global("_codecs", "encode"): attrgetter("values.encoded"),
+        Global("decimal", "Decimal"): lambda names: names.values.number_in_words("decimal.Decimal"),
+        Global("fractions", "Fraction"): lambda names: names.values.number_in_words("fractions.Fraction"),
+        Global("datetime", "timedelta"): attrgetter("values.duration"),
+        Global("datetime", "timezone"): attrgetter("values.zone"),
     }
-    known |= {Global("datetime", kind): make.moment(kind) for kind in ("date", "time", "datetime")}
+    known |= {Global("datetime", kind): _moment(kind) for kind in ("date", "time", "datetime")}
     for module in ("pathlib", "pathlib._local"):
         for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath"):
-            known[Global(module, name)] = make.path
+            known[Global(module, name)] = attrgetter("values.path")
     for module in ("builtins", "__builtin__"):  # protocol 2 names them as Python 2 did
-        known |= {Global(module, kind): make.listed for kind in ("set", "frozenset")}
-        known[Global(module, "bytearray")] = make.byte_array
-        known[Global(module, "bytes")] = make.empty_bytes
-        known[Global(module, "complex")] = make.complex_number
+        known |= {Global(module, kind): attrgetter("values.listed") for kind in ("set", "frozenset")}
+        known |= {Global(module, name): _steps(name) for name in ("range", "xrange", "slice")}
+        known[Global(module, "bytearray")] = attrgetter("values.byte_array")
+        known[Global(module, "bytes")] = attrgetter("values.empty_bytes")
+        known[Global(module, "complex")] = attrgetter("values.complex_number")
     for module in ("copyreg", "copy_reg"):
-        known[Global(module, "_reconstructor")] = make.reconstructed
-        known[Global(module, "__newobj__")] = make.instance
-    for name in ("range", "xrange", "slice"):
-        known |= {Global(module, name): make.steps(name) for module in ("builtins", "__builtin__")}
+        known[Global(module, "_reconstructor")] = attrgetter("values.reconstructed")
+        known[Global(module, "__newobj__")] = attrgetter("values.instance")
     return known
 
 
-def _of_numpy(make: Arrays) -> dict[Global, Constructor | None]:
-    known: dict[Global, Constructor | None] = {}
+def _moment(kind: str) -> _Maker:
+    return lambda names: names.values.moment(kind)
+
+
+def _steps(name: str) -> _Maker:
+    return lambda names: names.values.steps(name)
+
+
+def _of_numpy() -> dict[Global, _Maker]:
+    known: dict[Global, _Maker] = {}
     for package in ("numpy.core", "numpy._core"):
-        known[Global(f"{package}.multiarray", "scalar")] = make.scalar
-        known[Global(f"{package}.multiarray", "_reconstruct")] = make.reconstructed
-        known[Global(f"{package}.numeric", "_frombuffer")] = make.buffered
+        known[Global(f"{package}.multiarray", "scalar")] = attrgetter("arrays.scalar")
+        known[Global(f"{package}.multiarray", "_reconstruct")] = attrgetter("arrays.reconstructed")
+        known[Global(f"{package}.numeric", "_frombuffer")] = attrgetter("arrays.buffered")
     for name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor"):
-        known[Global("numpy.random._pickle", name)] = make.generator(name)
+        known[Global("numpy.random._pickle", name)] = _generator(name)
     return known
 
 
-def _of_torch(make: Rebuilding, where: str) -> dict[Global, Constructor | None]:
-    known = dict(_INERT_OF_TORCH)
+def _generator(name: str) -> _Maker:
+    return lambda names: names.arrays.generator(name)
+
+
+def _of_torch() -> dict[Global, _Maker | None]:
+    known: dict[Global, _Maker | None] = dict.fromkeys(UNTYPED_STORAGES) | dict.fromkeys(
+        Global("torch", name)
+        for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE, *_MENTIONED, *_LAYOUTS)
+    )
     for name, dtype in dtypes.BY_TORCH_STORAGE.items():
-        known[Global("torch", name.removesuffix("Storage") + "Tensor")] = make.empty(dtype)
-    known |= {Global("torch._utils", name): function for name, function in make.functions().items()}
-    known[Global("torch.nn.parameter", "Parameter")] = make.parameter
-    known[Global("torch._tensor", "_rebuild_from_type_v2")] = make.from_type(known)
-    known |= {
-        Global("torch", "Size"): _size(where),
-        Global("torch", "device"): _device(where),
-        Global("torch.serialization", "_get_layout"): _layout(where),
-        Global("torch.torch_version", "TorchVersion"): _version(where),
+        known[Global("torch", name.removesuffix("Storage") + "Tensor")] = _empty(dtype)
+    known |= {Global("torch._utils", name): _rebuilding(name) for name in Rebuilding.FUNCTIONS}
+    known[Global("torch.nn.parameter", "Parameter")] = attrgetter("tensors.parameter")
+    known[Global("torch._tensor", "_rebuild_from_type_v2")] = lambda names: names.tensors.from_type(
+        _Constructors(_MAKERS_OF_TORCH, names)
+    )
+    return known | {
+        Global("torch", "Size"): lambda names: _size(names.where),
+        Global("torch", "device"): lambda names: _device(names.where),
+        Global("torch.serialization", "_get_layout"): lambda names: _layout(names.where),
+        Global("torch.torch_version", "TorchVersion"): lambda names: _version(names.where),
     }
-    return known
+
+
+def _empty(dtype: DType) -> _Maker:
+    return lambda names: names.tensors.empty(dtype)
+
+
+def _rebuilding(name: str) -> _Maker:
+    return attrgetter(f"tensors.{Rebuilding.FUNCTIONS[name]}")
 
 
 def _size(where: str) -> Constructor:
@@ -220,3 +279,7 @@ def _layout(where: str) -> Constructor:
         return Global("torch", name)
 
     return make
+
+
+_MAKERS_OF_TORCH: Mapping[Global, _Maker | None] = _of_torch()
+_MAKERS: Mapping[Global, _Maker | None] = {**_INERT, **_of_python(), **_of_numpy(), **_MAKERS_OF_TORCH}

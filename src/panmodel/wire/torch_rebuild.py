@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
@@ -44,6 +45,23 @@ class Rebuilding(Making):
     Attributes:
         persistent: What the persistent ids of the pickle mean.
     """
+
+    #: Rebuild functions of torch._utils → those of this class.
+    FUNCTIONS: ClassVar[Mapping[str, str]] = {
+        "_rebuild_tensor": "tensor",
+        "_rebuild_tensor_v2": "tensor_v2",
+        "_rebuild_tensor_v3": "tensor_v3",
+        "_rebuild_parameter": "parameter",
+        "_rebuild_parameter_with_state": "parameter",
+        "_rebuild_qtensor": "quantized",
+        "_rebuild_sparse_tensor": "sparse",
+        "_rebuild_nested_tensor": "nested",
+        "_rebuild_meta_tensor_no_storage": "without_storage",
+        "_rebuild_wrapper_subclass": "wrapper",
+        "_rebuild_device_tensor_from_numpy": "from_array",
+        "_rebuild_device_tensor_from_cpu_tensor": "from_cpu",
+        "_rebuild_xla_tensor": "from_array",
+    }
 
     persistent: Callable[[object], object] | None = None
 
@@ -312,21 +330,3 @@ class Rebuilding(Making):
         if kind.name not in dtypes.BY_TORCH:
             raise self.unsupported(f"element type {describe(kind)} is not read")
         return dtypes.BY_TORCH[kind.name]
-
-    def functions(self) -> dict[str, Callable[[tuple[object, ...]], object]]:
-        """The rebuild functions of torch._utils by name."""
-        return {
-            "_rebuild_tensor": self.tensor,
-            "_rebuild_tensor_v2": self.tensor_v2,
-            "_rebuild_tensor_v3": self.tensor_v3,
-            "_rebuild_parameter": self.parameter,
-            "_rebuild_parameter_with_state": self.parameter,
-            "_rebuild_qtensor": self.quantized,
-            "_rebuild_sparse_tensor": self.sparse,
-            "_rebuild_nested_tensor": self.nested,
-            "_rebuild_meta_tensor_no_storage": self.without_storage,
-            "_rebuild_wrapper_subclass": self.wrapper,
-            "_rebuild_device_tensor_from_numpy": self.from_array,
-            "_rebuild_device_tensor_from_cpu_tensor": self.from_cpu,
-            "_rebuild_xla_tensor": self.from_array,
-        }
