@@ -199,6 +199,17 @@ def test_strings_go_along_or_are_said(tmp_path, onnx_file):
     assert [notice.kind for notice in pm.convert(tmp_path / "a.onnx", tmp_path / "x.py").notices] == ["metadata-lost"]
 
 
+def test_what_the_author_says_of_parts_of_a_graph_goes_along_or_is_said(tmp_path, onnx_file):
+    proto = onnx.load(onnx_file)
+    proto.graph.node[0].doc_string = "how it came about"
+    onnx.save(proto, tmp_path / "a.onnx")
+    pm.convert(tmp_path / "a.onnx", tmp_path / "b.onnx", strict=True)
+    assert onnx.load(tmp_path / "b.onnx").graph.node[0].doc_string == "how it came about"
+    (notice,) = pm.convert(tmp_path / "b.onnx", tmp_path / "c.py").notices
+    assert str(notice) == f"what the author says of parts of the graph is not kept in torch_source: {notice.names[0]}"
+    assert notice.names == (proto.graph.node[0].name,)
+
+
 def test_what_is_written_as_it_is_is_told_of_its_losses_too(tmp_path):
     report = pm.write(pm.read(CHECKPOINT), tmp_path / "a.safetensors")
     assert [notice.kind for notice in report.notices] == ["graph-lost"]

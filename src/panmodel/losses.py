@@ -36,7 +36,7 @@ def losses(
     """
     lost = _strings(source, record)
     if keeps_graph:
-        return [*_training_of_graph(source, record), *_unused(source, result), *lost]
+        return [*_training_of_graph(source, record), *_unused(source, result), *lost, *_remarks(source, record)]
     graph = [] if weights_only else _graph(source, record)
     own = record.loses(result, sharded) if record.loses is not None else []
     return [*graph, *_structure(source, record), *_ties(result, record), *own, *lost]
@@ -58,6 +58,19 @@ def _strings(model: Model, record: Format) -> list[Notice]:
     if record.keeps_strings or not lost:
         return []
     return [MetadataLost(f"metadata of the file is not kept in {record.name}", lost)]
+
+
+def _remarks(model: Model, record: Format) -> list[Notice]:
+    """What the author of a graph says of its parts, which only its own dialect keeps."""
+    from panmodel.model.graph import Graph
+
+    graph = model.program
+    if not isinstance(graph, Graph) or graph.dialect == record.target_dialect:
+        return []
+    said = [node.name or node.op for node in graph.nodes if node.remarks or any(v.remarks for v in node.outputs)]
+    said += [value.name for value in (*graph.inputs, *graph.initializers()) if value.remarks]
+    detail = f"what the author says of parts of the graph is not kept in {record.name}"
+    return [MetadataLost(detail, tuple(said))] if said or graph.remarks else []
 
 
 def _ties(model: Model, record: Format) -> list[Notice]:

@@ -36,7 +36,7 @@ _DESCRIPTION = "doc_string"
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _GRAPH, _IR_VERSION, _OPSET_IMPORT = 7, 1, 8
 #: Fields that a graph may begin with, all of them of wire type 2.
-_GRAPH_FIELDS = frozenset(GraphProto.fields) | {10, 16}
+_GRAPH_FIELDS = frozenset(GraphProto.fields)
 
 
 def sniff(location: Location) -> bool:

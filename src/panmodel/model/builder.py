@@ -17,7 +17,7 @@ from panmodel.dtypes import INT64, DType
 from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.model import folding, inference
 from panmodel.model.content_rules import LIMIT
-from panmodel.model.graph import OPSET, Attribute, Graph, Node, Value
+from panmodel.model.graph import OPSET, Attribute, Graph, Node, Remarks, Value
 from panmodel.model.symbolic import Dim, Shape, Size
 from panmodel.model.tensor import ArrayTensor, Tensor
 
@@ -51,6 +51,7 @@ class Builder:
         self.inputs: list[Value] = []
         self.outputs: dict[str, Value] = {}
         self.nodes: list[Node] = []
+        self.remarks: Remarks | None = None
         self._names: set[str] = set()
         self._repeats: dict[str, int] = {}
         self._literals: dict[tuple[Any, ...], Value] = {}
@@ -147,6 +148,9 @@ class Builder:
         for old, new in zip(node.outputs, results, strict=True):
             if old.name:
                 self.rename(new, old.name)
+            if new.node is not None and new.remarks is None:
+                new.remarks = old.remarks
+                new.node.remarks = new.node.remarks or node.remarks
         return results
 
     def _append(self, node: Node, types: Iterable[tuple[DType | None, Shape]]) -> tuple[Value, ...]:
@@ -170,7 +174,7 @@ class Builder:
                 kept.append(node)
                 alive.update(value for value in node.inputs if value is not None)
                 alive.update(value for body in node.subgraphs() for value in body.captures())
-        graph = Graph(self.inputs, self.outputs, kept[::-1], self.opset, self.name, self.opsets)
+        graph = Graph(self.inputs, self.outputs, kept[::-1], self.opset, self.name, self.opsets, self.remarks)
         _name_weights(graph)
         return graph
 
@@ -353,6 +357,7 @@ def rebuild(graph: Graph) -> Builder:
     """A builder with the inputs, versions and name of a graph, to build its successor, with its initializers."""
     build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets)
     build.reserve(graph)
+    build.remarks = graph.remarks
     for value in graph.inputs:
-        build.input(value.name, value.dtype, value.shape)
+        build.input(value.name, value.dtype, value.shape).remarks = value.remarks
     return build

@@ -27,6 +27,19 @@ OPSET = 18
 Attribute = Any
 
 
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What the author of a model says of a part of it; it means nothing to the computation.
+
+    Attributes:
+        text: For people.
+        properties: For programs, such as the exporter that made the part.
+    """
+
+    text: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(eq=False, slots=True)
 class Value:
     """One edge of the graph: an input, an initializer or an output of a node.
@@ -40,6 +53,7 @@ class Value:
             objects that are `int` or `Dim`); None for all others.
         node: The node that computes it; None for inputs and initializers.
         literal: Whether it is a constant of the computation (a shape, an epsilon) rather than a weight.
+        remarks: What is said of it.
     """
 
     name: str
@@ -49,6 +63,7 @@ class Value:
     content: np.ndarray | None = None
     node: Node | None = None
     literal: bool = False
+    remarks: Remarks | None = None
 
     @property
     def rank(self) -> int | None:
@@ -85,6 +100,7 @@ class Node:
         attributes: Name → value; absent ones have the default of the operator's schema.
         name: The node of the source model that it comes from ("conv1/Conv2D"); not unique.
         domain: Operator set; "" is ONNX's own.
+        remarks: What is said of it.
     """
 
     op: str
@@ -93,6 +109,7 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     name: str = ""
     domain: str = ""
+    remarks: Remarks | None = None
 
     @property
     def output(self) -> Value:
@@ -129,6 +146,7 @@ class Graph:
         opset: Version of ONNX's operators.
         name: Name of the graph.
         opsets: Versions of other operator sets in use, by domain.
+        remarks: What is said of it.
     """
 
     dialect: ClassVar[str] = "onnx"
@@ -139,6 +157,7 @@ class Graph:
     opset: int = OPSET
     name: str = "graph"
     opsets: Mapping[str, int] = field(default_factory=dict)
+    remarks: Remarks | None = None
 
     def initializers(self) -> list[Value]:
         """The initializers that are used, in the order of their first use; bodies of nodes included."""

@@ -29,7 +29,10 @@ def cut(graph: Graph, inputs: Sequence[str] | None, outputs: Sequence[str] | Non
     known = named | dict(graph.outputs)
     ends = {name: _find("output", name, known, where) for name in outputs} if outputs is not None else graph.outputs
     build = Builder(opset=graph.opset, name=graph.name, opsets=graph.opsets)
+    build.remarks = graph.remarks
     mapped: dict[Value, Value] = {value: build.input(value.name, value.dtype, value.shape) for value in starts}
+    for value, new in mapped.items():
+        new.remarks = value.remarks
     for node in graph.nodes:
         if not all(value in mapped for value in node.outputs):
             _copy(node, build, mapped)

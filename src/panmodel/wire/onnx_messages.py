@@ -1,7 +1,7 @@
 """ONNX's protocol buffer messages.
 
-Only what is needed of them; documentation strings and device configurations are skipped when read. Large payloads stay
-in the file: `raw_data` as an extent, lists of numbers packed.
+Only what is needed of them; device configurations and what is said of attributes are skipped when read. Large payloads
+stay in the file: `raw_data` as an extent, lists of numbers packed.
 
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -70,6 +70,8 @@ class ValueInfoProto(Message):
 
     name: str = single(1, "string")
     type: TypeProto | None = single(2, lambda: TypeProto)
+    doc_string: str = single(3, "string")
+    metadata_props: Sequence[StringStringEntryProto] = repeated(4, lambda: StringStringEntryProto)
 
 
 class TensorProto(Message):
@@ -86,8 +88,10 @@ class TensorProto(Message):
     raw_data: Extent | Payload | None = single(9, "blob")
     double_data: Numbers | None = repeated(10, "double", numbers=True)
     uint64_data: Numbers | None = repeated(11, "uint64", numbers=True)
+    doc_string: str = single(12, "string")
     external_data: Sequence[StringStringEntryProto] = repeated(13, lambda: StringStringEntryProto)
     data_location: int = single(14, "enum")
+    metadata_props: Sequence[StringStringEntryProto] = repeated(16, lambda: StringStringEntryProto)
 
 
 class SparseTensorProto(Message):
@@ -126,8 +130,10 @@ class NodeProto(Message):
     name: str = single(3, "string")
     op_type: str = single(4, "string")
     attribute: Sequence[AttributeProto] = repeated(5, lambda: AttributeProto)
+    doc_string: str = single(6, "string")
     domain: str = single(7, "string")
     overload: str = single(8, "string")
+    metadata_props: Sequence[StringStringEntryProto] = repeated(9, lambda: StringStringEntryProto)
 
 
 class GraphProto(Message):
@@ -136,11 +142,13 @@ class GraphProto(Message):
     node: Sequence[NodeProto] = repeated(1, lambda: NodeProto)
     name: str = single(2, "string")
     initializer: Sequence[TensorProto] = repeated(5, lambda: TensorProto)
+    doc_string: str = single(10, "string")
     input: Sequence[ValueInfoProto] = repeated(11, lambda: ValueInfoProto)
     output: Sequence[ValueInfoProto] = repeated(12, lambda: ValueInfoProto)
     value_info: Sequence[ValueInfoProto] = repeated(13, lambda: ValueInfoProto)
     quantization_annotation: Sequence[bytes] = repeated(14, "bytes")
     sparse_initializer: Sequence[SparseTensorProto] = repeated(15, lambda: SparseTensorProto)
+    metadata_props: Sequence[StringStringEntryProto] = repeated(16, lambda: StringStringEntryProto)
 
 
 class FunctionProto(Message):

@@ -15,6 +15,7 @@ from panmodel.model.graph import Graph, Node, Value
 from panmodel.model.onnx.encoding import NEWEST_IR_VERSION, encode_graph, ir_version
 from panmodel.model.symbolic import Dim
 from panmodel.model.tensor import ArrayTensor
+from panmodel.passes.cut import cut
 from panmodel.wire.protobuf import encode_bytes
 
 
@@ -160,3 +161,52 @@ def test_weights_are_those_that_are_used():
     assert [(proto.name, tensor) for proto, tensor in weights] == [("used", used.tensor)]
     assert [proto.name for proto in model.graph.initializer] == ["used"]
     assert unused.tensor is not None
+
+
+def remark(message, text):
+    message.doc_string = text
+    message.metadata_props.add(key="from", value=f"{text} of old")
+    return message
+
+
+def remarks(message):
+    """Every remark of a message and of those in it."""
+    found = [message.doc_string, *((entry.key, entry.value) for entry in message.metadata_props)]
+    if isinstance(message, onnx.GraphProto):
+        parts = (*message.node, *message.initializer, *message.input, *message.output, *message.value_info)
+        found += [each for part in parts for each in remarks(part)]
+    bodies = [item.g for item in getattr(message, "attribute", ()) if item.HasField("g")]
+    return found + [each for body in bodies for each in remarks(body)]
+
+
+def remarked_model(path):
+    body = helper.make_graph(
+        [remark(helper.make_node("Neg", ["b"], ["n"], name="neg"), "inner")], "body", [], [remark(info("n"), "n")]
+    )
+    weight = remark(numpy_helper.from_array(np.ones(2, np.float32), "w"), "weight")
+    nodes = [
+        remark(helper.make_node("Add", ["x", "w"], ["a"], name="add"), "add"),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        remark(helper.make_node("If", ["c"], ["y"], name="if", then_branch=body, else_branch=body), "if"),
+    ]
+    inputs = [remark(info("x"), "x"), info("c", (), TensorProto.BOOL)]
+    model = onnx.load(save(path, nodes, inputs, [remark(info("y"), "y")], [weight], ir_version=10))
+    model.graph.value_info.extend([remark(info("a"), "a"), info("b")])
+    remark(model.graph, "graph")
+    onnx.save(model, path)
+    return path
+
+
+def test_what_is_said_of_parts_goes_along(tmp_path):
+    path = remarked_model(tmp_path / "m.onnx")
+    again = onnx.load(write(read(path), tmp_path / "n.onnx"))
+    assert remarks(again.graph) == remarks(onnx.load(path).graph)
+    onnx.checker.check_model(again, full_check=True)
+    whole = cut(read(path).program, None, None)
+    assert remarks(onnx.load(write(whole, tmp_path / "c.onnx")).graph) == remarks(again.graph)
+
+
+def test_what_is_said_of_a_constant_is_said_of_its_value(tmp_path):
+    nodes = [remark(helper.make_node("Constant", [], ["k"], value_float=2.0), "two")]
+    path = save(tmp_path / "m.onnx", [*nodes, helper.make_node("Mul", ["x", "k"], ["y"])], [info("x")], [info("y")])
+    assert remarks(onnx.load(write(read(path), tmp_path / "n.onnx")).graph.initializer[0])[0] == "two"

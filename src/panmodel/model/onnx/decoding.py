@@ -13,14 +13,14 @@ from panmodel.dtypes import BY_ONNX, DType
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.io.source import Location
 from panmodel.limits import DEFAULT
-from panmodel.model.graph import Graph, Node, Value
+from panmodel.model.graph import Graph, Node, Remarks, Value
 from panmodel.model.onnx.functions import Functions
 from panmodel.model.onnx.sparse import dense
 from panmodel.model.onnx.tensor import TensorReader
 from panmodel.model.symbolic import Dim, Shape, Size
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.wire import onnx_messages as wire
-from panmodel.wire.onnx_messages import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+from panmodel.wire.onnx_messages import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 #: Domains that mean ONNX's own operators.
 _OWN = ("", "ai.onnx")
@@ -93,20 +93,25 @@ class Decoder:
             self._count()
             if (decoded := self._node(node, scope, types)) is not None:
                 nodes.append(decoded)
+        named: list[TensorProto | ValueInfoProto] = [*proto.initializer, *proto.input, *proto.value_info, *proto.output]
+        for message in named:
+            if (remarks := _remarks(message)) is not None and message.name in scope.maps[0]:
+                scope[message.name].remarks = remarks
         outputs = {info.name: self._read(scope, info.name, "the graph's outputs") for info in proto.output}
-        return Graph(inputs, outputs, nodes, self.opset, proto.name or "graph")
+        return Graph(inputs, outputs, nodes, self.opset, proto.name or "graph", remarks=_remarks(proto))
 
     def _node(self, proto: NodeProto, scope: Scope, types: Mapping[str, Any]) -> Node | None:
         title = f"{proto.op_type} node {proto.name or next(iter(proto.output), '')!r}"
         if proto.op_type == "Constant" and proto.domain in _OWN and len(proto.output) == 1:
-            self._define(scope, self._constant(proto, title))
+            self._define(scope, constant := self._constant(proto, title))
+            constant.remarks = _remarks(proto)
             return None
         inputs = [self._read(scope, name, title) if name else None for name in _trimmed(proto.input)]
         names = _trimmed(proto.output)
         outputs = tuple(Value(name, *types.get(name, (None, None))) for name in names)
         attributes = {item.name: self._attribute(item, scope, title) for item in proto.attribute}
         domain = "" if proto.domain in _OWN else proto.domain
-        node = Node(proto.op_type, tuple(inputs), outputs, attributes, proto.name, domain)
+        node = Node(proto.op_type, tuple(inputs), outputs, attributes, proto.name, domain, _remarks(proto))
         for value in outputs:
             value.node = node
             if value.name:
@@ -200,6 +205,12 @@ class Decoder:
 
 #: Elements of the largest vector that is taken for sizes rather than weights.
 _CONTENT = 4096
+
+
+def _remarks(message: GraphProto | NodeProto | TensorProto | ValueInfoProto) -> Remarks | None:
+    if not message.has("doc_string") and not message.has("metadata_props"):
+        return None
+    return Remarks(message.doc_string, {entry.key: entry.value for entry in message.metadata_props})
 
 
 def _trimmed(names: Sequence[str]) -> list[str]:

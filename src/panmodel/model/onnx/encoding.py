@@ -8,10 +8,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from panmodel.errors import UnsupportedError, UsageError
-from panmodel.model.graph import Graph, Node, Value
+from panmodel.model.graph import Graph, Node, Remarks, Value
 from panmodel.model.onnx.tensor import proto_from_tensor
 from panmodel.model.tensor import Tensor
 from panmodel.wire import onnx_messages as wire
@@ -22,6 +22,7 @@ from panmodel.wire.onnx_messages import (
     ModelProto,
     NodeProto,
     OperatorSetIdProto,
+    StringStringEntryProto,
     TensorProto,
     TensorShapeProto,
     TensorTypeProto,
@@ -61,6 +62,9 @@ def encode_graph(graph: Graph) -> tuple[ModelProto, list[tuple[TensorProto, Tens
     return model, encoder.weights
 
 
+M = TypeVar("M", GraphProto, NodeProto, TensorProto, ValueInfoProto)
+
+
 class _Encoder:
     """Names the values of one model and puts its graphs down.
 
@@ -90,7 +94,7 @@ class _Encoder:
         proto = self._nodes(graph, copies)
         for value in graph.initializers():
             assert value.tensor is not None
-            message = proto_from_tensor(value.tensor, self._names[value])
+            message = _remarked(proto_from_tensor(value.tensor, self._names[value]), value.remarks)
             self.weights.append((message, value.tensor))
         proto.initializer = [message for message, _ in self.weights]
         proto.input = [self._info(value, self._names[value]) for value in graph.inputs]
@@ -148,7 +152,7 @@ class _Encoder:
             if value.dtype is not None and value.dtype.onnx and value.shape is not None and value in self._names
             if value not in outputs
         ]
-        proto = GraphProto(node=nodes, name=graph.name or "graph")
+        proto = _remarked(GraphProto(node=nodes, name=graph.name or "graph"), graph.remarks)
         if infos:
             proto.value_info = infos
         return proto
@@ -166,7 +170,7 @@ class _Encoder:
         attributes = [self._attribute(name, value, node) for name, value in node.attributes.items()]
         if attributes:
             proto.attribute = attributes
-        return proto
+        return _remarked(proto, node.remarks)
 
     def _attribute(self, name: str, value: Any, node: Node) -> AttributeProto:
         if isinstance(value, Graph):
@@ -187,8 +191,9 @@ class _Encoder:
         return AttributeProto(**{"name": name, field: plain, "type": kind + wire.FLOATS - wire.FLOAT})
 
     def _info(self, value: Value, name: str) -> ValueInfoProto:
+        proto = _remarked(ValueInfoProto(name=name), value.remarks)
         if value.dtype is None or value.dtype.onnx is None:
-            return ValueInfoProto(name=name)
+            return proto
         tensor = TensorTypeProto(elem_type=value.dtype.onnx)
         if value.shape is not None:
             sizes = [
@@ -196,7 +201,8 @@ class _Encoder:
                 for size in value.shape
             ]
             tensor.shape = TensorShapeProto(dim=sizes)
-        return ValueInfoProto(name=name, type=TypeProto(tensor_type=tensor))
+        proto.type = TypeProto(tensor_type=tensor)
+        return proto
 
     # Names
 
@@ -210,6 +216,15 @@ class _Encoder:
 
     def _node_name(self, name: str) -> str:
         return _free(name, self._node_names)
+
+
+def _remarked(message: M, remarks: Remarks | None) -> M:
+    if remarks is not None and remarks.text:
+        message.doc_string = remarks.text
+    if remarks is not None and remarks.properties:
+        entries = remarks.properties.items()
+        message.metadata_props = [StringStringEntryProto(key=key, value=value) for key, value in entries]
+    return message
 
 
 def _free(name: str, taken: dict[str, int]) -> str:
