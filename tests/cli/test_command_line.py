@@ -75,6 +75,20 @@ def test_faults_of_our_own_are_no_answers(capsys, monkeypatch, verb):
     assert "ZeroDivisionError: oh" in err and "please report" in err
 
 
+def test_an_interruption_is_none_whatever_is_made_of_it(capsys, monkeypatch):
+    """Modules that are imported late pass it on as an error of their own."""
+
+    def fail(*_, **__):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("no attribute for you") from error
+
+    monkeypatch.setattr("panmodel.cli.inspect.inspect", fail)
+    code, out, err = call(capsys, "inspect", "a", "--json")
+    assert (code, out) == (130, "") and "interrupted" in err and "Traceback" not in err
+
+
 @pytest.mark.parametrize("verb", ["inspect", "scan"])
 def test_what_may_not_be_read_is_for_the_verb_to_say(capsys, monkeypatch, verb):
     monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything

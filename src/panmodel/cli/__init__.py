@@ -129,12 +129,8 @@ def _answer(arguments: list[str]) -> int:
         code = panmodel.main(arguments, prog_name="panmodel", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.exceptions.Abort:
-        return _say("interrupted; nothing was left half-written", INTERRUPTED)
-    except KeyboardInterrupt:
-        return _say("interrupted; nothing was left half-written", INTERRUPTED)
-    except _Ended as ended:
-        return _say(f"ended by {ended.name}; nothing was left half-written", ended.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt, _Ended) as error:
+        return _stopped(error)
     except click.ClickException as error:
         _report_as_json(arguments, "UsageError", error.format_message(), exit_code=USAGE)
         error.show()
@@ -149,10 +145,26 @@ def _answer(arguments: list[str]) -> int:
         where, message = str(error.filename or ""), error.strerror or str(error)
         _report_as_json(arguments, type(error).__name__, message, where=where, exit_code=UNREADABLE)
         return _say(f"{where}: {message}" if where else message, UNREADABLE)
-    except Exception as error:  # which must not look like an answer, as Python's own code for it would
-        traceback.print_exc()
-        _report_as_json(arguments, type(error).__name__, str(error), exit_code=FAULT)
-        return _say("this is a fault of panmodel: please report it, with what stands above", FAULT)
+    except Exception as error:
+        return _fault(arguments, error)
+
+
+def _stopped(error: BaseException) -> int:
+    if isinstance(error, _Ended):
+        return _say(f"ended by {error.name}; nothing was left half-written", error.exit_code)
+    return _say("interrupted; nothing was left half-written", INTERRUPTED)
+
+
+def _fault(arguments: list[str], error: Exception) -> int:
+    """Say what is no answer, and must not look like one, as Python's own exit code for it would."""
+    cause: BaseException | None = error
+    while cause is not None:  # imports pass a signal on as an error of their own
+        if isinstance(cause, (KeyboardInterrupt, _Ended)):
+            return _stopped(cause)
+        cause = cause.__cause__ or cause.__context__
+    traceback.print_exc()
+    _report_as_json(arguments, type(error).__name__, str(error), exit_code=FAULT)
+    return _say("this is a fault of panmodel: please report it, with what stands above", FAULT)
 
 
 def _say(text: str, code: int) -> int:
