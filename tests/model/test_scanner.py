@@ -66,3 +66,31 @@ def test_what_is_made_of_the_bytes_is_made_once():
     one = subject()
     assert one.once(made) is one.once(made)
     assert asked == [one]
+
+
+def test_the_same_few_bytes_are_looked_at_once():
+    seen = []
+    one = subject(lambda part: seen.append(part.member))
+    for name in ("a", "b"):
+        one.inside(MemorySource(b"1\n"), name)
+        one.inside(MemorySource(b"2\n"), name)
+        one.inside(MemorySource(b"1\n"), name, torchscript=True)
+    assert seen == ["a", "a", "a"]
+    one.inside(MemorySource(bytes(1 << 20)), "a")
+    one.inside(MemorySource(bytes(1 << 20)), "b")
+    assert len(seen) == 5
+
+
+def test_what_is_found_in_the_same_bytes_is_found_wherever_they_are():
+    one = subject(lambda part: part.report(RULE, "here"))
+    for name in ("a", "b"):
+        one.inside(MemorySource(b"1"), name)
+    assert [finding.member for finding in one.findings] == ["a", "b"]
+
+
+def test_parts_that_were_looked_at_count_once():
+    one = subject()
+    one.budget.members = 2
+    for number in range(1000):
+        one.inside(MemorySource(bytes([number % 2])), str(number))
+    assert not one.findings

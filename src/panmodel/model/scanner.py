@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ _DEPTH, _MEMBERS, _UNPACKED = 6, 100_000, 1 << 30
 _OPCODES = 6_000_000
 #: Findings of one rule in one file that are listed one by one.
 _LISTED = 50
+#: Bytes of a part that is not looked at again where the same bytes come again: versions, byte orders, small pickles.
+_SHORT = 1 << 14
 
 UNREADABLE = Rule(
     "PM-UNREADABLE",
@@ -43,12 +46,21 @@ Made = TypeVar("Made")
 
 @dataclass
 class Budget:
-    """What is left to be looked at in one file, however it is packed."""
+    """What is left to be looked at in one file, however it is packed.
+
+    Attributes:
+        members: Parts.
+        unpacked: Bytes.
+        opcodes: Of pickles.
+        counts: Rule → how often it was reported.
+        clean: Digests of the parts in which nothing was found.
+    """
 
     members: int = _MEMBERS
     unpacked: int = _UNPACKED
     opcodes: int = _OPCODES
     counts: dict[str, int] = field(default_factory=dict)
+    clean: set[bytes] = field(default_factory=set)
 
 
 @dataclass
@@ -118,7 +130,10 @@ class Subject:
             raise LimitError(f"unpacks to over {_UNPACKED} bytes", where=self.source.name)
 
     def inside(self, source: Source, name: str, *, torchscript: bool = False, raw_between: bool = False) -> None:
-        """Look at a part: a member of an archive, a pickled array."""
+        """Look at a part: a member of an archive, a pickled array; at the same few bytes once, if nothing is in them."""
+        same = _digest(source, torchscript, raw_between) if source.size <= _SHORT else b""
+        if same in self.budget.clean:
+            return
         self.budget.members -= 1
         if self.depth >= _DEPTH or self.budget.members < 0:
             self.report(UNFINISHED, "archives lie deeper within each other, or have more members, than is looked at")
@@ -127,7 +142,10 @@ class Subject:
         plain, depth = name.rsplit("/", 1)[-1], self.depth + 1
         part = Subject(source, plain, self.findings, self.look, member, depth=depth, budget=self.budget)
         part.torchscript, part.raw_between = torchscript, raw_between
+        before = sum(self.budget.counts.values())
         self.look(part)
+        if same and sum(self.budget.counts.values()) == before:
+            self.budget.clean.add(same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +163,11 @@ class Scanner:
     recognises: Callable[[Subject], bool]
     scan: Callable[[Subject], None]
     rules: tuple[Rule, ...] = ()
+
+
+def _digest(source: Source, torchscript: bool, raw_between: bool) -> bytes:
+    """What two parts have in common that mean the same: their bytes, and what they are taken for."""
+    return hashlib.blake2b(bytes((torchscript, raw_between)) + source.read(0, source.size), digest_size=32).digest()
 
 
 def climbs_out(name: str) -> bool:

@@ -12,11 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from panmodel.errors import PanmodelError
-from panmodel.io.source import Extent, FileSource, PartSource
+from panmodel.io.source import Extent, FileSource, MemorySource, PartSource, Source
 from panmodel.model.scanner import Scanner, Subject
 from panmodel.wire.torch_distributed import Blob, TensorEntry, read_metadata
 
 _METADATA = ".metadata"
+_SMALL = 1 << 16  # bytes of a part that is read once, since every scanner looks into it
 
 
 def parts_of(subject: Subject) -> tuple[Blob, ...]:
@@ -57,8 +58,12 @@ def recognises(subject: Subject) -> bool:
 def scan(subject: Subject) -> None:
     """Look at every part as at a file."""
     for part in parts_of(subject):
-        extent = Extent(subject.source, part.offset, part.nbytes)
-        subject.inside(PartSource(extent, f"{subject.source.name} at offset {part.offset}"), f"part at {part.offset}")
+        subject.inside(_content(subject.source, part), f"part at {part.offset}")
+
+
+def _content(file: Source, part: Blob) -> Source:
+    extent, title = Extent(file, part.offset, part.nbytes), f"{file.name} at offset {part.offset}"
+    return MemorySource(extent.read(), title) if part.nbytes <= _SMALL else PartSource(extent, title)
 
 
 SCANNER = Scanner("distributed checkpoint", recognises, scan)
