@@ -130,7 +130,7 @@ class Subject:
             raise LimitError(f"unpacks to over {_UNPACKED} bytes", where=self.source.name)
 
     def inside(self, source: Source, name: str, *, torchscript: bool = False, raw_between: bool = False) -> None:
-        """Look at a part: a member of an archive, a pickled array; at the same few bytes once, if nothing is in them."""
+        """Look at a part: a member of an archive, a pickled array. The same few clean bytes are looked at once."""
         same = _digest(source, torchscript, raw_between) if source.size <= _SHORT else b""
         if same in self.budget.clean:
             return
