@@ -9,8 +9,15 @@ from panmodel.cli._progress import progress_bar
 
 
 class Terminal(io.StringIO):
+    encoding = "utf-8"
+
     def isatty(self):
         return True
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
 
 
 @pytest.fixture
@@ -56,3 +63,18 @@ def test_short_work_shows_nothing(clock):
 def test_no_terminal_no_bar():
     with progress_bar("converting", stream=io.StringIO()) as progress:
         assert progress is None
+
+
+def test_a_terminal_that_takes_nothing_back_shows_no_bar(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    with progress_bar("converting", stream=Terminal()) as progress:
+        assert progress is None
+
+
+def test_terminals_without_blocks_have_a_bar_too(clock):
+    screen = Terminal()
+    screen.encoding = "ascii"
+    with progress_bar("converting", stream=screen) as progress:
+        clock[0] = 2.0
+        progress(5, 10)
+    assert "converting ###" in screen.getvalue() and "...  50%" in screen.getvalue()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.tensorflow_graphs import Shape, const, graph, node
 
-from panmodel.dtypes import FLOAT32
+from panmodel.dtypes import ALL, FLOAT32
 from panmodel.errors import UnsupportedError, UsageError
 from panmodel.exporters.torch import export
 from panmodel.model.builder import Builder
@@ -51,14 +51,27 @@ def test_the_only_array_is_for_the_only_input():
     assert side(["a:0"]).feeds({"anything": ONE}) == {"a:0": ONE}
 
 
-@pytest.mark.parametrize("array", [np.ones((2, 3, 1), np.float32), np.ones(6)])
+@pytest.mark.parametrize(
+    "array", [np.ones((2, 3, 1), np.float32), np.ones(6), np.ones((2, 4), np.float32), np.ones((2, 3), np.complex64)]
+)
 def test_an_array_that_does_not_fit_is_refused_in_words(array):
     one = side(["a:0"])
     one.inputs = [Value("a:0", FLOAT32, ("batch", 3))]
-    with pytest.raises(UsageError, match=r"'a:0' takes float32\[batch, 3\], not float"):
+    with pytest.raises(UsageError, match=r"'a:0' takes float32\[batch, 3\], not (float|complex)"):
         one.feeds({"a": array})
-    fits = np.ones((2, 3), ">f4")
+    fits = np.ones((2, 3), np.float32)
     assert one.feeds({"a": fits})["a:0"] is fits
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [(FLOAT32, "f8"), (FLOAT32, ">f4"), (FLOAT32, "i4"), (ALL["bfloat16"], "f4"), (ALL["int32"], "i8")],
+)
+def test_arrays_come_to_the_type_of_the_input(kind, given):
+    one = side(["a:0"])
+    one.inputs = [Value("a:0", kind, None)]
+    found = one.feeds({"a": np.array([1, 2], given)})["a:0"]
+    assert found.dtype == kind.numpy and found.tolist() == [1, 2]
 
 
 def test_a_missing_array_is_named():

@@ -17,6 +17,8 @@ _WIDTH = 30
 #: Columns of a terminal that does not say how many it has.
 _USUAL = 80
 _CLEAR = "\r\x1b[K"
+#: What is done and what is not, and the same for terminals without such characters.
+_DRAWN, _PLAIN = ("█", "·"), ("#", ".")
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def progress_bar(title: str, *, stream: TextIO | None = None) -> Iterator[Callab
         What is to be told how many bytes are done, and how many there are; None where nobody would see it.
     """
     out = stream or sys.stderr
-    if not out.isatty():
+    if not out.isatty() or os.environ.get("TERM") == "dumb":  # which cannot take a line back
         yield None
         return
     bar = _Bar(title, out)
@@ -43,7 +45,7 @@ def progress_bar(title: str, *, stream: TextIO | None = None) -> Iterator[Callab
 
 class _Bar:
     def __init__(self, title: str, out: TextIO) -> None:
-        self._title, self._out = title, out
+        self._title, self._out, self._drawn = title, out, _drawn(out)
         self._began = self._shown = time.monotonic()
         self._visible = False
 
@@ -60,7 +62,8 @@ class _Bar:
         room = _columns(self._out) - 1  # a line that is wrapped cannot be taken back
         width = max(0, min(_WIDTH, room - len(self._title) - 1 - len(said)))
         filled = int(part * width)
-        bar = "█" * filled + "·" * (width - filled)
+        done_sign, left_sign = self._drawn
+        bar = done_sign * filled + left_sign * (width - filled)
         self._out.write(_CLEAR + f"{self._title} {bar}{said}"[:room])
         self._out.flush()
 
@@ -69,6 +72,14 @@ class _Bar:
         if self._visible:
             self._out.write(_CLEAR)
             self._out.flush()
+
+
+def _drawn(out: TextIO) -> tuple[str, str]:
+    try:
+        "".join(_DRAWN).encode(out.encoding or "ascii")
+    except UnicodeEncodeError:
+        return _PLAIN
+    return _DRAWN
 
 
 def _columns(out: TextIO) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panmodel import formats
+from panmodel.dtypes import STRING
 from panmodel.errors import UnsupportedError, UsageError
 from panmodel.io.sink import Sink
 from panmodel.model.graph import Graph, Value
@@ -96,12 +97,24 @@ class Subject:
 
 
 def _fitting(value: Value, array: np.ndarray) -> np.ndarray:
-    """An array for an input; one that cannot be meant for it is refused here, and not by the runtime in its words."""
-    if value.shape is not None and len(value.shape) != array.ndim:
-        takes = f"{value.dtype or ''}[{', '.join(map(str, value.shape))}]"
-        message = f"input {value.name!r} takes {takes}, not {array.dtype}{list(array.shape)}"
-        raise UsageError(message, hint="give it an array of as many dimensions")
-    return array
+    """An array for an input, in the input's own type (numpy makes float64 where nothing else is said).
+
+    One that cannot be meant for it is refused here, and not by the runtime in its words.
+    """
+    import numpy as np
+
+    takes = "" if value.shape is None else f"[{', '.join(map(str, value.shape))}]"
+    message = f"input {value.name!r} takes {value.dtype or ''}{takes}, not {array.dtype}{list(array.shape)}"
+    if value.shape is not None:
+        if len(value.shape) != array.ndim:
+            raise UsageError(message, hint="give it an array of as many dimensions")
+        if any(isinstance(size, int) and size != given for size, given in zip(value.shape, array.shape, strict=True)):
+            raise UsageError(message, hint="give it an array of these sizes")
+    if value.dtype is None or value.dtype is STRING or array.dtype == value.dtype.numpy:
+        return array
+    if not np.can_cast(array.dtype, value.dtype.numpy, "same_kind"):
+        raise UsageError(message, hint="give it an array of this type")
+    return array.astype(value.dtype.numpy)
 
 
 class Recorded(Subject):
