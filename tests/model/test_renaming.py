@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panmodel.dtypes import FLOAT32
+from panmodel.model import renaming
 from panmodel.model.renaming import find_renamings
 from panmodel.model.tensor import ArrayTensor, DeferredTensor, Tensor
 
@@ -60,3 +61,17 @@ def test_any_renaming_is_found(names, chance):
     shuffled = chance.sample(ordered, len(ordered))
     added = {f"new {name}": removed[name] for name in shuffled}
     assert pairs(removed, added) == [(name, f"new {name}", False) for name in ordered]
+
+
+def test_many_groups_do_not_take_long(monkeypatch):
+    asked = []
+    likeness = renaming._Parts.likeness
+    monkeypatch.setattr(renaming, "_MOST_IN_ALL", 40)
+    monkeypatch.setattr(renaming._Parts, "likeness", lambda a, b: asked.append(1) or likeness(a, b))
+    removed = {f"a.{i}": ArrayTensor(np.array(i // 3)) for i in range(30)}
+    added = {f"b.{i}": ArrayTensor(np.array(i // 3)) for i in reversed(range(30))}
+    found = pairs(removed, added)
+    assert len(asked) == 36
+    assert found[:12] == [(f"a.{i}", f"b.{i}", True) for i in range(12)]
+    assert found[12:15] == [("a.12", "b.14", True), ("a.13", "b.13", True), ("a.14", "b.12", True)]
+    assert len(found) == 30

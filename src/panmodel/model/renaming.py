@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from panmodel.dtypes import DType
 from panmodel.model.comparison import Renaming
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensor_difference import digest, form
 
-#: Pairs of names of one content that are held against each other; in larger groups names are paired in file order.
-_MOST_PAIRS = 250_000
+#: Pairs of names of one content that are held against each other, in one group and in all of them together; names are
+#: paired in file order where there are more.
+_MOST_PAIRS, _MOST_IN_ALL = 250_000, 1_000_000
 _PART = re.compile(r"[^\W\d_]+|\d+")
 
 _Kind = tuple[DType, tuple[int, ...]]
@@ -33,13 +35,22 @@ def find_renamings(removed: Mapping[str, Tensor], added: Mapping[str, Tensor]) -
     kinds = {_kind(tensor) for tensor in removed.values()} & {_kind(tensor) for tensor in added.values()}
     before, after = _by_content(removed, kinds), _by_content(added, kinds)
     found: list[Renaming] = []
-    for content, names in before.items():
-        others = after.get(content, [])
+    left = _MOST_IN_ALL
+    groups = sorted(((names, after.get(content, [])) for content, names in before.items()), key=_count)
+    for names, others in groups:
         ambiguous = len(names) > 1 or len(others) > 1
-        for name, other in _paired(names, others):
+        count = _count((names, others))
+        is_told = 1 < count <= min(left, _MOST_PAIRS)
+        left -= count if is_told else 0
+        for name, other in _paired(names, others) if is_told else zip(names, others, strict=False):
             found.append(Renaming(name, other, form(removed[name]), ambiguous))
     order = {name: place for place, name in enumerate(removed)}
     return sorted(found, key=lambda renaming: order[renaming.before])
+
+
+def _count(group: tuple[list[str], list[str]]) -> int:
+    """Pairs of names in a group."""
+    return len(group[0]) * len(group[1])
 
 
 def _kind(tensor: Tensor) -> _Kind:
@@ -61,15 +72,9 @@ def _by_content(tensors: Mapping[str, Tensor], kinds: set[_Kind]) -> dict[tuple[
 
 def _paired(names: Sequence[str], others: Sequence[str]) -> list[tuple[str, str]]:
     """Every name of the shorter list with one of the other, those most alike first."""
-    if min(len(names), len(others)) == 0 or len(names) == len(others) == 1 or len(names) * len(others) > _MOST_PAIRS:
-        return list(zip(names, others, strict=False))
-    parts = {name: _PART.findall(name.lower()) for name in (*names, *others)}
-    counts = {name: Counter(found) for name, found in parts.items()}
-    ranked = sorted(
-        (-_likeness(parts[name], parts[other], counts[name], counts[other]), abs(i - j), i, j)
-        for i, name in enumerate(names)
-        for j, other in enumerate(others)
-    )
+    known: dict[tuple[str, int], int] = {}
+    left, right = ([_Parts.of(name, known) for name in side] for side in (names, others))
+    ranked = sorted((-a.likeness(b), abs(i - j), i, j) for i, a in enumerate(left) for j, b in enumerate(right))
     found, used, taken = [], set(), set()
     for _, _, i, j in ranked:
         if i not in used and j not in taken:
@@ -79,12 +84,38 @@ def _paired(names: Sequence[str], others: Sequence[str]) -> list[tuple[str, str]
     return found
 
 
-def _likeness(a: Sequence[str], b: Sequence[str], count_a: Counter[str], count_b: Counter[str]) -> float:
-    """From 0 to 2: the share of parts that two names have in common, and the share in which their ends agree."""
-    most = max(len(a), len(b), 1)
-    ending = 0
-    for x, y in zip(reversed(a), reversed(b), strict=False):
-        if x != y:
-            break
-        ending += 1
-    return ((count_a & count_b).total() + ending) / most
+class _Parts(NamedTuple):
+    """The words and numbers of a name, each as a number of its own.
+
+    Attributes:
+        backwards: The parts, the last one first.
+        bag: The same and how often each came before, in no order.
+    """
+
+    backwards: tuple[int, ...]
+    bag: frozenset[int]
+
+    @classmethod
+    def of(cls, name: str, known: dict[tuple[str, int], int]) -> _Parts:
+        """Take a name apart.
+
+        Args:
+            name: The name.
+            known: Part and how often it came before in its name → its number; grows.
+        """
+        parts = _PART.findall(name.lower())
+        seen: Counter[str] = Counter()
+        bag = []
+        for part in parts:
+            bag.append(known.setdefault((part, seen[part]), len(known)))
+            seen[part] += 1
+        return cls(tuple(known[part, 0] for part in reversed(parts)), frozenset(bag))
+
+    def likeness(self, other: _Parts) -> float:
+        """From 0 to 2: the share of parts that two names have in common, and the share in which their ends agree."""
+        ending = 0
+        for x, y in zip(self.backwards, other.backwards, strict=False):
+            if x != y:
+                break
+            ending += 1
+        return (len(self.bag & other.bag) + ending) / max(len(self.backwards), len(other.backwards), 1)
