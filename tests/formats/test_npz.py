@@ -112,7 +112,7 @@ def test_flipped_bits_are_found_and_the_array_named(tmp_path: Path) -> None:
 
 
 def test_pickled_objects_and_foreign_members_are_refused_by_name(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", fine=np.zeros(1), harmful=np.array([{}], object))
+    np.savez(tmp_path / "a.npz", harmful=np.array([{}], object), date=np.zeros(1, "M8[s]"))
     with pytest.raises(UnsafeError, match=r"harmful\.npy"):
         read(tmp_path / "a.npz")
     with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
@@ -120,6 +120,17 @@ def test_pickled_objects_and_foreign_members_are_refused_by_name(tmp_path: Path)
     assert not npz.sniff(Location(tmp_path / "b.npz"))
     with pytest.raises(UnsupportedError, match=r"notes\.txt"):
         read(tmp_path / "b.npz")
+
+
+def test_what_is_no_tensor_is_left_out_beside_others(tmp_path: Path) -> None:
+    strange = {"config": np.array([{}], object), "saved": np.zeros(1, "M8[s]"), "read": np.zeros(2, "M8[s]")}
+    np.savez(tmp_path / "a.npz", fine=np.ones(1), **strange)  # type: ignore[arg-type]
+    model = read(tmp_path / "a.npz")
+    assert model.tensors["fine"].numpy().tolist() == [1.0]
+    assert list(model.tensors) == ["fine"]
+    objects, times = model.notices
+    assert objects.names == ("config",) and "pickled" in str(objects)
+    assert times.names == ("saved", "read") and "M8[s]" in str(times)
 
 
 def test_folders_in_between_are_no_arrays(tmp_path: Path) -> None:

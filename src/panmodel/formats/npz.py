@@ -6,16 +6,17 @@ Source: https://numpy.org/doc/stable/reference/generated/numpy.savez.html
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-from panmodel.errors import CorruptError, PanmodelError, UnsupportedError
+from panmodel.errors import CorruptError, PanmodelError, UnsafeError, UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import Extent, Location
 from panmodel.limits import DEFAULT
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
+from panmodel.model.notice import Notice, TensorsIncomplete
 from panmodel.model.tensor import Checksum, Tensor
 from panmodel.wire import npy
 from panmodel.wire.zip import Archive, first_name, is_zip
@@ -46,10 +47,12 @@ def sniff(location: Location) -> bool:
 def read(location: Location) -> Model:
     """Open an archive; only its directory and the headers of its arrays are read.
 
+    Arrays of pickled objects, and of elements that no model has, are left out where there are others.
+
     Raises:
         CorruptError: The archive or a header breaks a rule of its format.
-        UnsafeError: An array is made of pickled objects.
-        UnsupportedError: Elements of a type that no model has.
+        UnsafeError: The arrays are made of pickled objects.
+        UnsupportedError: They have elements of a type that no model has.
     """
     from panmodel.model.numpy.reading import assumptions
     from panmodel.model.tensorflow.training import training_state
@@ -57,16 +60,32 @@ def read(location: Location) -> Model:
     archive, where = Archive(location.open(), limits=_LIMITS), str(location)
     tensors: dict[str, Tensor] = {}
     headers: list[tuple[str, npy.Header]] = []
+    refused: dict[str, PanmodelError] = {}
     for member, found in archive.members.items():
         if member.endswith("/") and not found.size:  # a folder, which archivers put down before what is in it
             continue
-        header, tensor = _tensor(archive, member, where)
+        try:
+            header, tensor = _tensor(archive, member, where)
+        except (UnsafeError, UnsupportedError) as error:
+            for _ in archive.chunks(member):  # that it is so, and not by damage, its checksum says
+                pass
+            refused[member.removesuffix(_SUFFIX)] = error
+            continue
         if tensor.name in tensors:
             raise CorruptError(f"two arrays have the name {tensor.name!r}", where=where)
         tensors[tensor.name] = tensor
         headers.append((tensor.name, header))
-    notices = assumptions(headers)
+    if refused and not tensors:
+        raise next(iter(refused.values()))
+    notices = [*assumptions(headers), *_left_out(refused)]
     return Model(FORMAT.name, tensors=tensors, training=training_state(tensors), notices=notices, source=where)
+
+
+def _left_out(refused: Mapping[str, PanmodelError]) -> list[Notice]:
+    names: dict[str, list[str]] = {}
+    for name, error in refused.items():
+        names.setdefault(error.message, []).append(name)
+    return [TensorsIncomplete(f"left out: {message}", tuple(those)) for message, those in names.items()]
 
 
 def write(model: Model, sink: Sink) -> None:

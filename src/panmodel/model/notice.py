@@ -50,7 +50,7 @@ class TensorsUnused(Notice):
 
 
 class TensorsIncomplete(Notice):
-    """Tensors that are listed, of which the file holds only a part: they cannot be read."""
+    """Tensors that are listed and cannot be read: the file holds only a part of them, or no elements of a model."""
 
     kind = "tensors-incomplete"
 
