@@ -20,6 +20,7 @@ import panmodel as pm
         (["convert", CHECKPOINT, "digits.onnx", "--outputs", "logit:0"], 2, "logits"),
         (["convert", CHECKPOINT], 2, "TARGET"),
         (["inspect", ""], 3, "the path is empty"),
+        (["inspect", "/dev/null"], 3, "is a pipe or device"),
         (["convert", CHECKPOINT, "."], 2, "is a folder"),
         (["convert", CHECKPOINT, ""], 2, "the target is empty"),
         (["verify", CHECKPOINT, CHECKPOINT, "--seed", "-1"], 2, "a seed is 0 or more"),

@@ -125,6 +125,9 @@ def detect(location: Location) -> Format:
         raise UnknownFormatError(f"could be any of {names}", where=where, hint=hint)
     if not location.path.exists():
         raise MissingFileError("there is no such file, folder or checkpoint", where=where)
+    if not location.is_file and not location.is_folder:
+        hint = "write what comes from there to a file: models are not read from beginning to end"
+        raise UnknownFormatError("is a pipe or device, and no file", where=where, hint=hint)
     hint = "`panmodel formats` lists what can be read"
     looks = [record.name for record in registry().values() if record.is_name(location.path)]
     if looks:
