@@ -184,6 +184,12 @@ def test_strict_refuses_a_loss(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_asked_for_is_no_loss(tmp_path):
+    asked = {"dtype": "float16", "exclude": "fc*", "drop_training": True, "weights_only": True}
+    report = pm.convert(CHECKPOINT, tmp_path / "a.npz", strict=True, **asked)
+    assert [notice.kind for notice in report.notices] == ["cast"]
+
+
 def test_strings_go_along_or_are_said(tmp_path, onnx_file):
     said = {"doc_string": "a cat", "labels": "cat,dog"}
     pm.write(replace(pm.read(onnx_file), strings=said), tmp_path / "a.onnx")

@@ -18,7 +18,7 @@ from panmodel.io.sink import Sink
 from panmodel.losses import losses
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.notice import TrainingStateLost
+from panmodel.model.notice import Cast, TrainingStateLost
 from panmodel.model.report import Report, Verification
 from panmodel.model.training import TrainingState
 from panmodel.plan import Names, Plan, Request, plan
@@ -91,7 +91,7 @@ def convert(
         exclude: Patterns of the names to leave out.
         drop_training: Leave optimizer slots, step, epoch and such out.
         shard_size: Bytes of tensors that one file may have, for formats that can be split.
-        strict: Refuse to lose anything.
+        strict: Refuse to lose anything that is not asked for.
         force: Replace files that are there.
         dry_run: Do everything except writing.
         progress: Told how many bytes are written, and how many there are.
@@ -159,8 +159,9 @@ def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool
 
 
 def _require_lossless(result: Model) -> None:
-    if result.notices:
-        lost = "\n".join(f"  {notice}" for notice in result.notices)
+    notices = [notice for notice in result.notices if not isinstance(notice, Cast)]  # which was asked for
+    if notices:
+        lost = "\n".join(f"  {notice}" for notice in notices)
         raise LossyError(f"something would be lost:\n{lost}", where=result.source, hint="leave out --strict to go on")
 
 

@@ -66,7 +66,7 @@ Examples:
 @click.option(
     "--shard-size", callback=size, metavar="SIZE", help="Split the tensors into files of at most 5GB, 500MiB, …"
 )
-@click.option("--strict", is_flag=True, help="Refuse to lose anything.")
+@click.option("--strict", is_flag=True, help="Refuse to lose anything that is not asked for.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")
 @json_option
