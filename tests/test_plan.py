@@ -55,7 +55,6 @@ WAYS = [
     (tensorflow, "onnx", ["import TensorFlow"]),
     (tensorflow, "torch_source", ["import TensorFlow", "export PyTorch"]),
     (tensorflow, "tensorflow_graph", ["freeze"]),
-    (onnx, "onnx", ["cut"]),
     (onnx, "torch_source", ["export PyTorch"]),
     (tensorflow, "safetensors", []),
     (onnx, "safetensors", []),
@@ -68,6 +67,13 @@ def test_ways(source, target, titles):
     found = plan(source(), by_name(target), NOTHING)
     assert [step.title for step in found.steps] == titles
     assert found.keeps_graph == bool(titles)
+
+
+@pytest.mark.parametrize(("request_", "titles"), [(NOTHING, []), (Request(outputs=["y"]), ["cut"])])
+def test_a_graph_is_cut_where_that_is_asked_for(request_, titles):
+    found = plan(onnx(), by_name("onnx"), request_)
+    assert [step.title for step in found.steps] == titles and found.keeps_graph
+    assert list(found.run(onnx()).program.outputs) == (["y"] if titles else ["z"])
 
 
 def test_steps_join():

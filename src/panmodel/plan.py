@@ -43,12 +43,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One way from a dialect to another."""
+    """One way from a dialect to another.
+
+    Attributes:
+        source: The dialect that it takes.
+        target: The dialect that it gives.
+        title: What a receipt calls it.
+        run: Takes the model and gives the next.
+        only_cuts: Whether it has nothing to do where the user cuts nothing.
+    """
 
     source: str
     target: str
     title: str
     run: Callable[[Model, Request], Model]
+    only_cuts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ def plan(model: Model, record: Format, request: Request, *, weights_only: bool =
         message = f"there is no way from {model.format} to {record.name} yet"
         hint = "`panmodel formats` lists what can be read and written"
         raise UnsupportedError(message, where=model.source, hint=hint)
-    return Plan(steps, request)
+    return Plan(tuple(step for step in steps if request.cuts or not step.only_cuts), request)
 
 
 def _graph_missing(model: Model, record: Format) -> UnsupportedError:
@@ -151,8 +160,6 @@ def _freeze_tensorflow(model: Model, request: Request) -> Model:
 def _cut_onnx(model: Model, request: Request) -> Model:
     from panmodel.passes.cut import cut
 
-    if not request.cuts:
-        return model
     return replace(model, program=cut(_graph(model), request.inputs, request.outputs, model.source))
 
 
@@ -163,7 +170,7 @@ def _export_torch(model: Model, request: Request) -> Model:
     from panmodel.passes.layout import permutes
 
     if model.format == "onnx":
-        model = _cut_onnx(model, request)
+        model = _cut_onnx(model, request) if request.cuts else model
         model = replace(model, program=passes.optimize(_graph(model)))
     exported = export(model, weights=request.weights)
     assert isinstance(exported.program, TorchSource)
@@ -181,6 +188,6 @@ def _graph(model: Model) -> Graph:
 _STEPS = (
     Step("tensorflow", "tensorflow", "freeze", _freeze_tensorflow),
     Step("tensorflow", "onnx", "import TensorFlow", _import_tensorflow),
-    Step("onnx", "onnx", "cut", _cut_onnx),
+    Step("onnx", "onnx", "cut", _cut_onnx, only_cuts=True),
     Step("onnx", "torch", "export PyTorch", _export_torch),
 )
