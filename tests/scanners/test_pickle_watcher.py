@@ -42,3 +42,8 @@ def test_inner_pickles_are_kept_once():
     inner = pickle.dumps([1], protocol=4)
     data = b"C" + bytes([len(inner)]) + inner + b"q\x00" + b"h\x00" * 50 + b"."
     assert ran(data)[0].packed == [inner]
+
+
+def test_what_stops_it_keeps_no_bytes():
+    error = ran(b"(" * 10)[0].error
+    assert error is not None and error.__traceback__ is None

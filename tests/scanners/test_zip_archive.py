@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
+from panmodel.model.scanner import Subject
+from panmodel.scanners import zip_archive
+
 PICKLE = b"cposix\nsystem\n(S'true'\ntR."
 
 
@@ -147,3 +150,21 @@ def test_storages_may_be_arrays_of_objects(tmp_path):
     text = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117) + b"\n"
     array = b"\x93NUMPY\x01\0" + struct.pack("<H", len(text)) + text + CALL
     assert scan_bytes(tmp_path, archive([("x/byteorder", b"little"), ("x/data/0", array)])).verdict is DANGEROUS
+
+
+def test_what_is_stored_as_it_is_unpacks_to_nothing(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Subject, "spend", lambda _, nbytes: asked.append(nbytes))
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        assert scan_bytes(tmp_path, archive([("a.txt", b"text")], method)).verdict is CLEAN
+    assert asked == [4]
+
+
+def test_what_is_stored_is_verified_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.setattr(zip_archive, "_HELD", 100)
+    members = [("archive/data.pkl", pickle.dumps(list(range(1000)))), ("a.txt", b"text" * 1000)]
+    whole = archive(members)
+    assert scan_bytes(tmp_path, whole).verdict is CLEAN
+    assert rules_of(scan_bytes(tmp_path, replaced(whole, b"texttext", b"textTEXT"))) == {"PM-UNREADABLE"}
+    hostile = archive([("archive/data.pkl", b"(" + b"N" * 1000 + b"t0" + PICKLE)])
+    assert scan_bytes(tmp_path, hostile).verdict is DANGEROUS

@@ -188,7 +188,7 @@ def run(subject: Subject, data: bytes, begin: int) -> Stream:
     try:
         stream.value = machine.run()
     except PanmodelError as error:
-        stream.error = error
+        stream.error = error.with_traceback(None)  # which would keep the bytes in memory
     subject.budget.opcodes -= machine.executed + 10  # making a machine costs as much as some opcodes
     stream.names, stream.called, stream.end = dict(machine.globals), set(machine.called), machine.position
     stream.given = set(machine.given)

@@ -17,7 +17,7 @@ from panmodel.scanners.torchscript import RULES as TORCHSCRIPT_RULES
 from panmodel.scanners.torchscript import is_torchscript, scan_code
 from panmodel.scanners.zip_salvage import Salvage
 from panmodel.wire.zip import Archive
-from panmodel.wire.zip_directory import END, LOCAL, STORED
+from panmodel.wire.zip_directory import END, LOCAL
 
 ESCAPE = Rule(
     "PM-ZIP-ESCAPE",
@@ -47,7 +47,9 @@ _MAGIC = (b"PK\x03\x04", b"\x7fELF", b"\x93NUMPY")
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _PROBE = 1 << 16
 _TAIL = 22 + 0xFFFF
-_IN_MEMORY = 64 << 20
+#: Bytes of a member that is held in memory; of one that lies in the file as it is, and of one that is verified.
+_HELD, _VERIFIED = 4 << 20, 64 << 20
+_INFLATED = 256 << 20
 #: Raw numbers: storages of torch.save, tensors of TorchScript and of exported programs.
 _TORCH_RAW = re.compile(r"(data|constants)/\d+")
 _OLD_RAW = re.compile(r"tensors/\d+")
@@ -98,13 +100,15 @@ def _look_at(subject: Subject, archive: Archive, name: str, *, script: bool, raw
 
 def _content(subject: Subject, archive: Archive, name: str) -> Source:
     """A member's bytes, its checksum verified unless it is large and lies in the file as it is."""
-    member, title = archive.members[name], f"{subject.source.name}, {name}"
-    if member.method == STORED and member.size > _IN_MEMORY:
-        extent = archive.extent(name)
-        assert extent is not None
+    extent, title = archive.extent(name), f"{subject.source.name}, {name}"
+    if extent is None:
+        subject.spend(archive.members[name].size)
+    elif extent.nbytes > _HELD:
+        if extent.nbytes <= _VERIFIED:
+            for _ in archive.chunks(name):
+                pass
         return PartSource(extent, title)
-    subject.spend(member.size)
-    return MemorySource(archive.read(name, limit=max(_IN_MEMORY * 4, 1)), title)
+    return MemorySource(archive.read(name, limit=_INFLATED), title)
 
 
 def _may_be_code(subject: Subject, content: Source) -> bool:
