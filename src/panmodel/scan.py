@@ -16,7 +16,7 @@ from panmodel import scanners
 from panmodel.errors import PanmodelError
 from panmodel.io.source import FileSource
 from panmodel.model.finding import Finding, Level, Rule, Scan, ScannedFile
-from panmodel.model.scanner import UNKNOWN, UNREADABLE, Subject
+from panmodel.model.scanner import UNKNOWN, UNREADABLE, Budget, Subject
 
 #: Told how many bytes are looked at, and how many there are.
 Progress = Callable[[int, int], None]
@@ -179,7 +179,7 @@ def _scanned(path: Path, claimed: set[str]) -> ScannedFile:
         return _problem(path, UNREADABLE, error.message)
     except OSError as error:
         return _problem(path, CLOSED, error.strerror or str(error))
-    subject = Subject(source, path.name, file.findings, scanners.look, path=path)
+    subject = Subject(source, path.name, file.findings, scanners.look, path=path, budget=Budget.of(source.size))
     try:
         scanners.look(subject)
     except OSError as error:

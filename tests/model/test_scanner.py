@@ -3,7 +3,7 @@ import pytest
 from panmodel.errors import CorruptError, LimitError
 from panmodel.io.source import MemorySource
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import Subject, climbs_out
+from panmodel.model.scanner import Budget, Subject, climbs_out
 
 RULE = Rule("PM-X", Level.NOTE, "What.", "Do.")
 
@@ -94,3 +94,12 @@ def test_parts_that_were_looked_at_count_once():
     for number in range(1000):
         one.inside(MemorySource(bytes([number % 2])), str(number))
     assert not one.findings
+
+
+def test_a_large_file_may_unpack_to_more():
+    for size, most in ((10, 1 << 30), (1 << 30, 4 << 30)):
+        one = subject()
+        one.budget = Budget.of(size)
+        one.spend(most)
+        with pytest.raises(LimitError, match="4 times"):
+            one.spend(1)

@@ -12,8 +12,9 @@ from panmodel.errors import LimitError, PanmodelError
 from panmodel.io.source import Source
 from panmodel.model.finding import Finding, Level, Rule
 
-#: Archives within archives, and everything taken together that is looked at in one file: members and unpacked bytes.
-_DEPTH, _MEMBERS, _UNPACKED = 6, 100_000, 1 << 30
+#: Archives within archives, and everything taken together that is looked at in one file: members and unpacked bytes,
+#: of which a large file may have more.
+_DEPTH, _MEMBERS, _UNPACKED, _TIMES = 6, 100_000, 1 << 30, 4
 #: Opcodes of pickles that are run in one file: some seconds.
 _OPCODES = 6_000_000
 #: Findings of one rule in one file that are listed one by one.
@@ -61,6 +62,11 @@ class Budget:
     opcodes: int = _OPCODES
     counts: dict[str, int] = field(default_factory=dict)
     clean: set[bytes] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, nbytes: int) -> Budget:
+        """That of a file of so many bytes."""
+        return cls(unpacked=max(_UNPACKED, _TIMES * nbytes))
 
 
 @dataclass
@@ -127,7 +133,8 @@ class Subject:
         """
         self.budget.unpacked -= nbytes
         if self.budget.unpacked < 0:
-            raise LimitError(f"unpacks to over {_UNPACKED} bytes", where=self.source.name)
+            message = f"unpacks to over {_UNPACKED} bytes, and over {_TIMES} times the size of the file"
+            raise LimitError(message, where=self.source.name)
 
     def inside(self, source: Source, name: str, *, torchscript: bool = False, raw_between: bool = False) -> None:
         """Look at a part: a member of an archive, a pickled array. The same few clean bytes are looked at once."""
