@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
-from panmodel.edits import matches, several
-from panmodel.errors import UnknownNameError
+from panmodel.edits import chosen, several
 from panmodel.formats import PathLike, read
 from panmodel.model.comparison import Change, Comparison, Renaming, TensorForm
 from panmodel.model.model import Model
@@ -52,11 +50,11 @@ def diff(
         UsageError: A tolerance is negative, or no number.
     """
     require_tolerances(rtol, atol)
-    include, exclude = several(include), several(exclude)
     first, second = (given if isinstance(given, Model) else read(given) for given in (a, b))
-    _require_met((*include, *exclude), first, second)
-    before, after = (_chosen(model.tensors, include, exclude) for model in (first, second))
-    before, after = _without_parts(before, after), _without_parts(after, before)
+    where = " and ".join(dict.fromkeys(filter(None, (first.source, second.source))))
+    wanted = chosen({**first.tensors, **second.tensors}, several(include), several(exclude), where)
+    one, other = ({n: t for n, t in model.tensors.items() if n in wanted} for model in (first, second))
+    before, after = _without_parts(one, other), _without_parts(other, one)
     shared = {name: (tensor, after[name]) for name, tensor in before.items() if name in after}
     closed = {n for n, (a, b) in shared.items() if not (_is_open(a) or _is_open(b)) or not a.is_complete}
     changes = _changes({name: pair for name, pair in shared.items() if name not in closed}, rtol, atol, progress)
@@ -74,22 +72,6 @@ def diff(
         uncompared=tuple(name for name in shared if name in closed),
         training=_training(first.training, second.training),
     )
-
-
-def _require_met(patterns: Sequence[str], first: Model, second: Model) -> None:
-    where = " and ".join(dict.fromkeys(filter(None, (first.source, second.source))))
-    for pattern in patterns:
-        if not any(matches(name, [pattern]) for name in chain(first.tensors, second.tensors)):
-            there = dict.fromkeys(chain(first.tensors, second.tensors))
-            raise UnknownNameError("tensor", pattern, there, where=where)
-
-
-def _chosen(tensors: Tensors, include: Sequence[str], exclude: Sequence[str]) -> Tensors:
-    return {
-        name: tensor
-        for name, tensor in tensors.items()
-        if (not include or matches(name, include)) and not matches(name, exclude)
-    }
 
 
 def _without_parts(tensors: Tensors, others: Tensors) -> Tensors:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,11 +98,9 @@ class Edits:
 
     def _kept(self, model: Model) -> list[str]:
         gone = model.training.names if self.drop_training and model.training is not None else frozenset()
-        there = list(model.tensors)
-        chosen = _met(self.include, there, model.source) if self.include else set(there)
-        left_out = _met(self.exclude, there, model.source)
-        kept = [name for name in there if name in chosen and name not in left_out and name not in gone]
-        if not kept and there:
+        wanted = chosen(model.tensors, self.include, self.exclude, model.source)
+        kept = [name for name in model.tensors if name in wanted and name not in gone]
+        if not kept and model.tensors:
             raise UsageError("no tensor is left", where=model.source, hint="`panmodel inspect --tensors` lists them")
         return kept
 
@@ -160,9 +158,13 @@ def several(given: str | Sequence[str]) -> Sequence[str]:
     return [given] if isinstance(given, str) else given
 
 
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name meets one of the patterns."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def chosen(names: Collection[str], include: Sequence[str], exclude: Sequence[str], where: str) -> set[str]:
+    """The names that meet a pattern of those to take, all if there is none, and no pattern of those to leave out.
+
+    Raises:
+        UnknownNameError: A pattern meets no name.
+    """
+    return (_met(include, names, where) if include else set(names)) - _met(exclude, names, where)
 
 
 def literal(name: str) -> str:
@@ -170,10 +172,10 @@ def literal(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _met(patterns: Iterable[str], names: Sequence[str], where: str) -> set[str]:
+def _met(patterns: Sequence[str], names: Collection[str], where: str) -> set[str]:
     found: set[str] = set()
     for pattern in patterns:
-        met = fnmatch.filter(names, pattern) if _WILDCARD.search(pattern) else [n for n in names if n == pattern]
+        met = fnmatch.filter(names, pattern) if _WILDCARD.search(pattern) else [pattern] * (pattern in names)
         if not met:
             raise UnknownNameError("tensor", pattern, names, where=where)
         found.update(met)

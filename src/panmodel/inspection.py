@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from panmodel.errors import UsageError
 from panmodel.formats import PathLike, read
 from panmodel.model.model import Model
+from panmodel.model.report import described, described_entry
 from panmodel.model.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -147,15 +148,15 @@ def _describe_graph(model: Model, found: Inspection) -> None:
 
     program = model.program
     if isinstance(program, Graph):
-        found.inputs = [_typed(value.name, value.dtype, value.shape) for value in program.inputs]
-        found.outputs = [_typed(name, value.dtype, value.shape) for name, value in program.outputs.items()]
+        found.inputs = [described(value.name, value.dtype, value.shape) for value in program.inputs]
+        found.outputs = [described(name, value.dtype, value.shape) for name, value in program.outputs.items()]
         found.operators = program.operators()
         found.nodes = [(n.op, n.name, [v.name for v in n.inputs if v is not None]) for n in program.nodes]
     elif isinstance(program, TensorFlowGraph):
         _describe_tensorflow(program, found)
     elif isinstance(program, TorchSource):
-        found.inputs = [_typed(e["tensor"], e.get("dtype"), e.get("shape")) for e in program.names.get("inputs", ())]
-        found.outputs = [_typed(e["tensor"], e.get("dtype"), e.get("shape")) for e in program.names.get("outputs", ())]
+        found.inputs = [described_entry(entry) for entry in program.names.get("inputs", ())]
+        found.outputs = [described_entry(entry) for entry in program.names.get("outputs", ())]
 
 
 def _describe_tensorflow(program: TensorFlowGraph, found: Inspection) -> None:
@@ -192,9 +193,4 @@ def _tensorflow_tensor(program: TensorFlowGraph, name: str) -> str:
     attributes = node.attributes
     dtype = attributes.get("dtype") or attributes.get("T")
     shape = attributes.get("shape")
-    return _typed(name, dtype, shape) if "shape" in attributes else f"{name} {dtype or ''}".strip()
-
-
-def _typed(name: str, dtype: Any, shape: Any) -> str:
-    sizes = "[?]" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
-    return f"{name} {dtype}{sizes}"
+    return described(name, dtype, shape) if "shape" in attributes else f"{name} {dtype or ''}".strip()

@@ -2,8 +2,9 @@
 
 import json
 
+from panmodel.dtypes import FLOAT32
 from panmodel.model.notice import TensorsUnused, TrainingStateLost
-from panmodel.model.report import Difference, Report, Verification
+from panmodel.model.report import Difference, Report, Verification, described, described_entry
 
 
 def verification(*within):
@@ -31,3 +32,10 @@ def test_a_receipt_becomes_json():
 def test_a_notice_names_a_few():
     assert str(TensorsUnused("left over", tuple("abcdefg"))) == "left over: a, b, c, d, e and 2 more"
     assert str(TensorsUnused("left over")) == "left over"
+
+
+def test_inputs_are_described_with_what_is_known():
+    assert described("x", FLOAT32, ("batch", 3, None)) == "x float32[batch, 3, ?]"
+    assert described("x", None, None) == "x ?[?]"
+    assert described_entry({"tensor": "x:0", "dtype": "int64", "shape": []}) == "x:0 int64[]"
+    assert described_entry({"tensor": "x:0"}) == "x:0 ?[?]"

@@ -124,3 +124,20 @@ class Report:
         plain["notices"] = [notice.to_json() for notice in self.notices]
         plain["verification"] = self.verification.to_json() if self.verification else None
         return plain
+
+
+def described(name: str, dtype: object, shape: Sequence[object] | None) -> str:
+    """An input or output as people read it: "x float32[batch, 3]", with "?" for what is not known.
+
+    Args:
+        name: Its name.
+        dtype: Its element type; None if unknown.
+        shape: Its sizes, None for those unknown; None if not even their number is known.
+    """
+    sizes = "?" if shape is None else ", ".join("?" if size is None else str(size) for size in shape)
+    return f"{name} {dtype or '?'}[{sizes}]"
+
+
+def described_entry(entry: Mapping[str, Any]) -> str:
+    """The same of an entry in the names that lie beside PyTorch source."""
+    return described(entry["tensor"], entry.get("dtype"), entry.get("shape"))

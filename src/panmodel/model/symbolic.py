@@ -123,11 +123,6 @@ def product(sizes: tuple[Size, ...]) -> Size:
     return total
 
 
-def ceil_div(size: Size, by: int) -> Size:
-    """Size divided by a whole number, rounded up."""
-    return (size + (by - 1)) // by
-
-
 def _terms(size: Size) -> Mapping[_Monomial, int]:
     return {(): size} if isinstance(size, int) else size.terms
 
