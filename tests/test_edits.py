@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from panmodel.edits import chosen, edits, literal
 from panmodel.errors import UnknownNameError, UsageError
+from panmodel.model.aliases import AliasedTensors
 from panmodel.model.model import Model
 from panmodel.model.notice import Cast
 from panmodel.model.tensor import ArrayTensor
@@ -174,6 +175,13 @@ def test_names_tells_what_goes_under_another_one():
     given = model("a", "b")
     assert edits(rename=["a=c"]).names(given) == {"a": "c"}
     assert edits(include=["a"]).names(given) == {}
+
+
+def test_patterns_meet_the_names_that_are_listed():
+    known = AliasedTensors(model("listed").tensors, {"other": "listed"}.get)
+    assert chosen(known, ["listed"], (), "") == {"listed"}
+    with pytest.raises(UnknownNameError, match="'other'"):
+        chosen(known, ["other"], (), "")
 
 
 @given(st.text(min_size=1))

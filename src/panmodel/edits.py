@@ -164,7 +164,8 @@ def chosen(names: Collection[str], include: Sequence[str], exclude: Sequence[str
     Raises:
         UnknownNameError: A pattern meets no name.
     """
-    return (_met(include, names, where) if include else set(names)) - _met(exclude, names, where)
+    there = dict.fromkeys(names)  # those that are listed: a model may know its tensors by others, too
+    return (_met(include, there, where) if include else set(there)) - _met(exclude, there, where)
 
 
 def literal(name: str) -> str:
