@@ -263,7 +263,7 @@ def test_what_is_not_read_yet_is_named(tmp_path: Path, value: object, complaint:
 
 
 def test_all_foreign_names_are_listed(tmp_path: Path) -> None:
-    value = {"w": view(), "x": Object(Global("os", "system"), ("true",)), "y": Global("my.code", "run")}
+    value = {"w": view(), "x": Object(Global("os", "system"), ("true",)), "y": Object(Global("my.code", "run"))}
     with pytest.raises(UnsafeError, match=r"2 thing\(s\).*os\.system, my\.code\.run") as caught:
         loaded(tmp_path, value)
     assert caught.value.exit_code == 5

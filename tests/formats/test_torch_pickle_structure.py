@@ -73,9 +73,12 @@ def test_a_module_in_a_plain_pickle_survives_damage(tmp_path: Path) -> None:
 
 def test_modules_that_are_called_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.pkl"
-    called = module(Global("my.nets", "Net"))
+    called = module(Global("torch.nn.modules.linear", "Linear"))
     called.args = (1,)
     path.write_bytes(dump({"net": called}))  # REDUCE, as no module is pickled
+    with pytest.raises(UnsafeError, match=r"1 thing\(s\).*: torch\.nn\.modules\.linear\.Linear"):
+        torch_pickle.read(Location(path))
+    path.write_bytes(dump({"net": Object(module(Global("my.nets", "Net")))}))
     with pytest.raises(UnsafeError, match=r"1 thing\(s\).*: my\.nets\.Net"):
         torch_pickle.read(Location(path))
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import enum
 import functools
+import inspect
+import pickle
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +17,18 @@ from tests.interop.torch_values import net
 
 import panmodel as pm
 from panmodel.errors import UnsafeError
+from panmodel.model.finding import Verdict
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Namespace(argparse.Namespace):
+    """Settings of a class of somebody's own."""
 
 
 def shout(text: str) -> str:
@@ -42,6 +56,9 @@ class Statistics:
 
     def __init__(self) -> None:
         self.mean, self.count = torch.ones(3), 7
+
+    def twice(self) -> int:
+        return 2 * self.count
 
 
 def tied() -> Any:
@@ -136,12 +153,67 @@ def test_modules_within_containers(tmp_path: Path, legacy: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("value", [shout, functools.partial(shout, "x"), print, torch.relu, torch.load])
+@pytest.mark.parametrize(
+    "value", [print, torch.load, torch.from_file, functools.partial(print), functools.partial(torch.load, "x")]
+)
 def test_a_module_with_functions_of_others_is_refused(tmp_path: Path, value: Any, legacy: bool) -> None:
     module = nn.Linear(2, 2)
     module.extra = value
     with pytest.raises(UnsafeError):
         pm.read(saved(tmp_path / "a.pt", module, legacy=legacy))
+    assert pm.scan(tmp_path / "a.pt").verdict is Verdict.DANGEROUS
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "value",
+    [
+        shout,
+        functools.partial(shout, "x"),
+        functools.partial(nn.LayerNorm, eps=1e-6),
+        torch.relu,
+        Statistics().twice,
+        Colour.RED,
+        {Colour.RED: 1},
+        typing.Union[int, str, None],  # noqa: UP007 - the other form is a type of Python's own
+        inspect.Parameter.empty,
+    ],
+)
+def test_modules_keep_functions_settings_and_hints(tmp_path: Path, value: Any, legacy: bool) -> None:
+    module = nn.Linear(2, 2)
+    module.extra = value
+    same(pm.read(saved(tmp_path / "a.pt", module, legacy=legacy)).tensors, module.state_dict())
+    assert pm.scan(tmp_path / "a.pt").verdict is Verdict.UNDECIDED or value is inspect.Parameter.empty
+
+
+def test_settings_are_what_they_hold(tmp_path: Path) -> None:
+    layer = functools.partial(nn.LayerNorm, 3, eps=1e-6)
+    settings = {"colour": Colour.RED, "of": {Colour.RED: 1}, "layer": layer, "f": shout, "g": torch.relu}
+    model = pm.read(saved(tmp_path / "a.pt", {"w": torch.ones(2), "settings": settings}))
+    layer_norm = "torch.nn.modules.normalization.LayerNorm"
+    assert model.metadata["values"] == {
+        "settings.colour": "red",
+        "settings.of.red": 1,
+        "settings.layer.func": layer_norm,
+        "settings.layer.args.0": 3,
+        "settings.layer.keywords.eps": 1e-6,
+        "settings.f": f"{__name__}.shout",
+        "settings.g": "torch._C._VariableFunctionsClass.relu",
+    }
+    assert any("members of enumerations" in str(notice) for notice in model.notices)
+    pm.convert(tmp_path / "a.pt", tmp_path / "b.pt")
+    loaded = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert loaded["settings"]["colour"] == "red"
+    assert loaded["settings"]["layer"]["keywords"] == {"eps": 1e-6}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_settings_without_tensors_are_read(tmp_path: Path, legacy: bool) -> None:
+    settings = Namespace(colour=Colour.RED, rate=0.5)
+    model = pm.read(saved(tmp_path / "training_args.bin", settings, legacy=legacy))
+    assert model.metadata["values"] == {"colour": "red", "rate": 0.5}
+    assert not model.tensors
 
 
 def test_an_object_is_read_beside_tensors_alone(tmp_path: Path) -> None:
@@ -149,8 +221,9 @@ def test_an_object_is_read_beside_tensors_alone(tmp_path: Path) -> None:
     assert list(model.tensors) == ["w", "s.mean"]
     assert model.metadata["values"] == {"s.count": 7, "c": f"{__name__}.Statistics"}
     assert [notice.names for notice in model.notices] == [("s",), ("c",)]
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps({"c": Statistics}))
     with pytest.raises(UnsafeError, match=r"Statistics"):
-        pm.read(saved(tmp_path / "b.pt", {"c": Statistics}))
+        pm.read(tmp_path / "b.pkl")
 
 
 @pytest.mark.filterwarnings("ignore")

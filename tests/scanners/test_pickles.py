@@ -136,6 +136,7 @@ def test_a_class_of_its_author_is_undecided(tmp_path):
     assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-PICKLE-CLASS"})
 
 
+PARTIAL = b"cfunctools\npartial\nctorch.nn.modules.linear\nLinear\n\x85R"
 CONFIG = b"cmy.config\nConfig\n"
 TENSOR = b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\n"
 
@@ -149,6 +150,15 @@ TENSOR = b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tenso
         CONFIG + b")\x81X\x01\x00\x00\x00aK\x01s",  # a subclass of dict
         CONFIG + b")R}b",  # a subclass of SimpleNamespace
         TENSOR + CONFIG + b")}tR",  # of Tensor
+        CONFIG + b"K\x01\x85R",  # members of enumerations
+        CONFIG + b"X\x03\x00\x00\x00red\x85R",
+        b"(K\x01imy.config\nConfig\n",
+        b"cbuiltins\ngetattr\n(" + CONFIG + b"X\x03\x00\x00\x00redtR",
+        b"cmy.config\nrun\n",
+        PARTIAL,
+        PARTIAL + b"(ctorch.nn.modules.linear\nLinear\n)}Ntb",
+        b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\nX\x04\x00\x00\x00relutR",
+        b"c_operator\ngetitem\n(ctyping\nUnion\n(ctyping\nList\nc__builtin__\ntype\nN\x85RttR",
     ],
 )
 def test_other_classes_than_layers_are_undecided(tmp_path, data):
@@ -159,9 +169,26 @@ def test_other_classes_than_layers_are_undecided(tmp_path, data):
 @pytest.mark.parametrize(
     "data",
     [
-        CONFIG + b"K\x01\x85R",
+        CONFIG + b"K\x01K\x02\x86R",
+        CONFIG + b"X\x07\x00\x00\x00rm -r /\x85R",
+        CONFIG + b"X\x07\x00\x00\x00a.b.c()\x85R",
+        CONFIG + b"]\x85R",
         CONFIG + b")\x81)R",
-        b"(K\x01imy.config\nConfig\n",
+        CONFIG + b"K\x01\x85R)R",
+        b"(X\x02\x00\x00\x00a imy.config\nConfig\n",
+        b"csympy.functions\nAbs\nX\x01\x00\x00\x00x\x85\x81",
+        PARTIAL + b")R",
+        PARTIAL + b"(cos\nsystem\n)}Ntb",
+        PARTIAL + b"cfunctools\npartial\n)\x81",
+        PARTIAL.replace(b"torch.nn.modules.linear\nLinear", b"os\nsystem"),
+        b"cbuiltins\ngetattr\n(" + CONFIG + b"X\x03\x00\x00\x00redtR)R",
+        b"cbuiltins\ngetattr\n(" + CONFIG + b"X\x03\x00\x00\x00redtR)\x81",
+        b"cbuiltins\ngetattr\n(" + CONFIG + b"X\x03\x00\x00\x00redtRX\x01\x00\x00\x00aK\x01s",
+        b"cbuiltins\ngetattr\n(" + CONFIG + b"X\x05\x00\x00\x00__a__tR",
+        b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\nX\x04\x00\x00\x00loadtR",
+        b"cnumpy.random._pickle\n__generator_ctor\n(K\x01" + PARTIAL + b"tR",
+        b"cnumpy.random._pickle\n__generator_ctor\n(K\x01ctorch.nn.functional\nrelu\ntR",
+        b"cnumpy.random._pickle\n__generator_ctor\n(K\x01cmy.config\nrun\ntR",
         TENSOR.replace(b"torch._utils\n_rebuild_tensor_v2", b"my.config\nConfig") + CONFIG + b")}tR",
         b"cnumpy.random._pickle\n__generator_ctor\n(K\x01" + CONFIG + b"tR",
         b"ctorch.storage\n_load_from_bytes\n" + CONFIG + b")\x81\x85R",

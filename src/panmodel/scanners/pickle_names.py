@@ -13,7 +13,7 @@ import sys
 from functools import cache
 
 from panmodel import dtypes
-from panmodel.model.torch.classes import is_library
+from panmodel.model.torch.classes import is_foreign, is_library
 from panmodel.wire.pickle import Global, Object
 from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES
 
@@ -108,6 +108,8 @@ _VALUES += ("set", "slice", "str", "tuple", "Ellipsis", "long", "unicode", "xran
 _TENSOR_TYPES = re.compile(r"(Bool|Byte|Char|Short|Int|Long|Half|BFloat16|Float|Double|Complex\w*)(Tensor|Storage)")
 _CLASS = re.compile(r"_?[A-Z][A-Za-z0-9_]*")
 _FUNCTION = re.compile(r"[a-z][a-z0-9_]*")
+#: What members of enumerations are made of: a number, or a word that is no path, no expression and no command's line.
+_WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
 #: Classes of PyTorch whose objects take their state as it is.
 _LAYERS = (
     "torch.nn.modules.",
@@ -116,6 +118,9 @@ _LAYERS = (
     "torch.nn.parallel.data_parallel",
     "torch.nn.backends.",
     "torch.nn.utils.",
+    "torch.distributions.",
+    "torch.utils.data.dataset",
+    "torch.utils.data.sampler",
 )
 _OPTIMIZERS = "torch.optim."
 #: What TorchScript's own unpickler knows; it is not Python's and imports nothing. The names have no dots: were such an
@@ -157,18 +162,36 @@ def is_layer(name: Global) -> bool:
 
 def is_tensor_function(name: Global) -> bool:
     """Whether this is a function of tensors, which a layer may keep as its activation."""
-    return name.module in ("torch.nn.functional", "torch._C._nn") and _FUNCTION.fullmatch(name.name) is not None
+    known = ("torch.nn.functional", "torch._C._nn", "torch.nn.init")
+    return name.module in known and _FUNCTION.fullmatch(name.name) is not None
 
 
 def may_be_users(name: Global) -> bool:
     """Whether this could be a class of the model's author, rather than one that every installation has."""
-    top = name.module.partition(".")[0]
-    return not is_library(top) and top not in ("torch", "__torch__") and _CLASS.fullmatch(name.name) is not None
+    return _CLASS.fullmatch(name.name) is not None and _is_no_library(name.module)
+
+
+def may_be_users_function(name: Global) -> bool:
+    """Whether this could be a function of the model's author, which is harmless as long as nothing calls it."""
+    return is_foreign(name) and name.name.isascii()
+
+
+def _is_no_library(module: str) -> bool:
+    top = module.partition(".")[0]
+    return not is_library(top) and top not in ("torch", "__torch__")
 
 
 def is_stdlib(name: Global) -> bool:
     """Whether this lies in a module of Python's standard library."""
     return name.module.partition(".")[0] in sys.stdlib_module_names
+
+
+def makes_member(made: Object) -> bool:
+    """Whether an object is made as objects are, or by a call with nothing or what members of enumerations have."""
+    if not made.called or not (made.args or made.kwargs):
+        return True
+    value = made.args[0] if len(made.args) == 1 and not made.kwargs else made
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and _WORD.fullmatch(value) is not None)
 
 
 def takes_plain_state(made: Object) -> bool:

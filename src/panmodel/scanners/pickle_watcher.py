@@ -147,7 +147,8 @@ class Stream:
         error: Why it did not.
         names: Every name in it, with where it is mentioned.
         called: The names that are called as functions.
-        given: Those of them that are given arguments, or whose results are called.
+        referring: Those of them that are called for a reference alone, and in no other way.
+        recalled: Those of them whose results are called.
         changed: The names whose own attributes or entries are set.
         made: The objects in it.
         packed: Bytes in it that may be pickles.
@@ -160,7 +161,8 @@ class Stream:
     error: PanmodelError | None = None
     names: dict[Global, int] = field(default_factory=dict)
     called: set[Global] = field(default_factory=set)
-    given: set[Global] = field(default_factory=set)
+    referring: set[Global] = field(default_factory=set)
+    recalled: set[Global] = field(default_factory=set)
     changed: set[Global] = field(default_factory=set)
     made: list[Object] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
@@ -190,8 +192,9 @@ def run(subject: Subject, data: bytes, begin: int) -> Stream:
     except PanmodelError as error:
         stream.error = error.with_traceback(None)  # which would keep the bytes in memory
     subject.budget.opcodes -= machine.executed + 10  # making a machine costs as much as some opcodes
-    stream.names, stream.called, stream.end = dict(machine.globals), set(machine.called), machine.position
-    stream.given = set(machine.given)
+    stream.names, stream.end = dict(machine.globals), machine.position
+    stream.called, stream.recalled = machine.called | machine.referring, set(machine.recalled)
+    stream.referring = machine.referring - machine.called
     stream.made, stream.packed, stream.changed = machine.made, machine.packed, machine.changed
     stream.left_out = machine.left_out
     return stream

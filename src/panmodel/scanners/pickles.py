@@ -7,7 +7,7 @@ was executed before it broke.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from panmodel import dtypes
 from panmodel.errors import CorruptError, PanmodelError, TruncatedError, UnsafeError
@@ -15,15 +15,18 @@ from panmodel.io.source import MemorySource, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNFINISHED, UNREADABLE, Scanner, Subject
+from panmodel.model.torch.classes import FUNCTIONS_OF_TORCH, is_hint, refers_to_known
 from panmodel.scanners.pickle_names import (
     is_allowed,
     is_layer,
     is_tensor_function,
+    makes_member,
     may_be_users,
+    may_be_users_function,
     takes_plain_state,
 )
 from panmodel.scanners.pickle_watcher import Stream, run
-from panmodel.wire.pickle import Global, Object, describe, stored_bytes
+from panmodel.wire.pickle import Global, Object, describe, is_reference, stored_bytes
 from panmodel.wire.torch_legacy import is_legacy
 from panmodel.wire.zip import is_zip
 
@@ -48,7 +51,7 @@ EXTENSION = Rule(
 CLASS = Rule(
     "PM-PICKLE-CLASS",
     Level.UNDECIDED,
-    "An object was pickled, a whole module or settings: loading it imports a class that is not in the file.",
+    "An object was pickled, a module or settings: loading it imports a class or function that is not in the file.",
     "It is as safe as the code of that class on your machine; ask for a state dict instead.",
 )
 TRAILING = Rule(
@@ -186,8 +189,9 @@ def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
     for made in stream.made:
         if isinstance(made.cls, Global):
             shapes.setdefault(made.cls, []).append(made)
-    stream.given |= _passed(shapes)
+    stream.recalled |= _passed(shapes)
     for name, position in stream.names.items():
+        found = _user_needs(name, shapes.get(name, []), stream)
         if name in stream.changed:
             subject.report(rule, f"changes {describe(name)}", offset=position)
         elif is_allowed(name, torchscript=subject.torchscript):
@@ -195,8 +199,8 @@ def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
         elif name == _LOAD:
             if not _looked_into(subject, shapes.get(name, [])):
                 subject.report(rule, f"calls {describe(name)} with what is no file of torch.save", offset=position)
-        elif may_be_users(name) and name not in stream.given:
-            subject.report(CLASS, f"needs the class {describe(name)}", offset=position)
+        elif found:
+            subject.report(CLASS, found, offset=position)
         elif not _only_makes_layers(name, shapes, stream):
             how = "calls" if name in stream.called else "imports"
             subject.report(rule, f"{how} {describe(name)}", offset=position)
@@ -228,13 +232,33 @@ def _looked_into(subject: Subject, loads: list[Object]) -> bool:
     return True
 
 
+def _user_needs(name: Global, made: Sequence[Object], stream: Stream) -> str:
+    """What is needed of the code of the model's author, if nothing of it is called with more than a plain value."""
+    if name in stream.recalled:
+        return ""
+    if may_be_users(name) and all(map(makes_member, made)):
+        return f"needs the class {describe(name)}"
+    if may_be_users_function(name) and name not in stream.called and not made:
+        return f"needs the function {describe(name)}"
+    if name in stream.referring and all(map(_refers, made)):
+        return f"calls {describe(name)}, which here does nothing by itself"
+    return ""
+
+
+def _refers(made: Object) -> bool:
+    """Whether a call makes a reference that nothing is done to, and none to what torch can do besides tensors."""
+    return is_reference(made) and refers_to_known(made)
+
+
 def _only_makes_layers(name: Global, shapes: Mapping[Global, list[Object]], stream: Stream) -> bool:
     """Whether nothing becomes of a name but layers of PyTorch, and the functions that they hold."""
-    made = shapes.get(name, [])
+    made, is_called = shapes.get(name, []), name in stream.called | stream.recalled
     if is_layer(name):
-        return name not in stream.called | stream.given and all(map(takes_plain_state, made))
-    if is_tensor_function(name):  # which an attribute may hold, and nothing may call
-        return name not in stream.called | stream.given and not made
+        return not is_called and all(map(takes_plain_state, made))
+    if is_tensor_function(name) or is_hint(name):  # which an attribute may hold, and nothing may call
+        return not is_called and not made
+    if name == FUNCTIONS_OF_TORCH:  # what `getattr` gets from it is looked at where that is judged
+        return not is_called and not made
     base = {Global("builtins", "object"), Global("__builtin__", "object")}
     plain = all(len(each.args) == 3 and each.args[1] in base and each.args[2] is None for each in made)
     return name in _RECONSTRUCTORS and plain and bool(made)

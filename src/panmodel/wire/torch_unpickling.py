@@ -36,6 +36,8 @@ class Loaded:
         unknown: Names in the pickle that are not on the allow-list, with the position of their first mention.
         called: Those of them that unpickling would call as functions, not only make objects of.
         given: Those of `called` that it would give arguments, or whose results it would call.
+        recalled: Those of `called` whose results it would call, or that it would hand to what calls them.
+        referring: Those of `unknown` that it would call for a reference alone, and in no other way.
         big_endian: Storages are big-endian.
         version: Of the container; "" if it has none.
         sources: Class → (file, text) of its source code, where the container keeps that.
@@ -49,6 +51,8 @@ class Loaded:
     unknown: Mapping[Global, int]
     called: frozenset[Global]
     given: frozenset[Global] = frozenset()
+    recalled: frozenset[Global] = frozenset()
+    referring: frozenset[Global] = frozenset()
     big_endian: bool = False
     version: str = ""
     sources: Mapping[Global, tuple[str, str]] = field(default_factory=dict)
@@ -72,6 +76,8 @@ class Unpickling:
         unknown: Every name that is not on the list, with the position of its first mention.
         called: Those of them that unpickling would call.
         given: Those of `called` that it would give arguments, or whose results it would call.
+        recalled: Those of `called` whose results it would call, or that it would hand to what calls them.
+        referring: Those of `unknown` that it would call for a reference.
     """
 
     source: Source
@@ -82,6 +88,8 @@ class Unpickling:
     unknown: dict[Global, int] = field(default_factory=dict)
     called: set[Global] = field(default_factory=set)
     given: set[Global] = field(default_factory=set)
+    recalled: set[Global] = field(default_factory=set)
+    referring: set[Global] = field(default_factory=set)
     _files: dict[int, tuple[object, object]] = field(default_factory=dict)  # loaded from bytes, by their identity
     _allowed: tuple[int, AllowList] | None = None  # and the size of the pickle that it was made for
 
@@ -108,9 +116,11 @@ class Unpickling:
         for name, position in machine.globals.items():
             if name not in allowed.known:
                 self.unknown.setdefault(name, position)
-        self.called |= machine.called & self.unknown.keys()
-        self.called |= allowed.passed & self.unknown.keys()
-        self.given |= (machine.given | allowed.passed) & self.unknown.keys()
+        passed = allowed.passed
+        self.called |= (machine.called | passed) & self.unknown.keys()
+        self.given |= (machine.given | passed) & self.unknown.keys()
+        self.recalled |= (machine.recalled | passed) & self.unknown.keys()
+        self.referring |= machine.referring & self.unknown.keys()
         return value, machine.position
 
     def run_whole(self, data: bytes | Window, where: str, persistent: Persistent | None = None) -> object:
@@ -175,12 +185,16 @@ class Unpickling:
             self.unknown.setdefault(name, position)
         self.called |= loaded.called
         self.given |= loaded.given
+        self.recalled |= loaded.recalled
+        self.referring |= loaded.referring
         self._files[id(args[0])] = args[0], loaded.value
         return loaded.value
 
     def finished(self, kind: str, value: object, **more: object) -> Loaded:
         """What the file holds."""
-        return Loaded(kind, value, self.unknown, frozenset(self.called), frozenset(self.given), **more)  # type: ignore[arg-type]
+        told = {name: frozenset(getattr(self, name)) for name in ("called", "given", "recalled")}
+        referring = frozenset(self.referring - self.called)
+        return Loaded(kind, value, self.unknown, referring=referring, **told, **more)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

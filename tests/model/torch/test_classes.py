@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
-from panmodel.io.source import MemorySource
+from panmodel.io.source import FileSource, MemorySource
 from panmodel.model.torch.classes import refused
 from panmodel.wire.torch_container import load
 
@@ -16,6 +18,11 @@ PARTS = (
 )
 PARTS = PARTS.replace(b"c collections", b"ccollections")
 MODULE = b"cmy.nets\nNet\n)\x81" + PARTS + b"ub"
+
+
+LINEAR = b"ctorch.nn.modules.linear\nLinear\n"
+GETATTR = b"c__builtin__\ngetattr\n"
+PARTIAL = b"cfunctools\npartial\nctorch.nn.modules.normalization\nLayerNorm\n\x85R"
 
 
 def names(pickle: bytes) -> list[str]:
@@ -41,6 +48,30 @@ def test_modules_of_anybody_are_accepted() -> None:
     assert names(MODULE.replace(b"my.nets\nNet", b"torch.nn.modules.linear\nLinear")) == []
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"cmy.nets\nColour\n" + text(b"red") + b"\x85R",  # a member of an enumeration
+        b"(cmy.nets\nThing\nK\x01o",
+        b"cmy.nets\nThing\n)\x81cmy.nets\nThing\nK\x01\x85R\x86",
+        b"cbuiltins\ngetattr\n(cmy.nets\nColour\n" + text(b"red") + b"tR",  # likewise, by its name
+        b"c__builtin__\ngetattr\n(cmy.nets\nThing\n)\x81" + text(b"_hook") + b"tR",  # a bound method
+        b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n" + text(b"relu") + b"tR",  # torch.relu
+        b"cmy.nets\nrun\n",
+        b"cmy.nets\n_run\n",
+        PARTIAL,
+        PARTIAL
+        + b"(ctorch.nn.modules.normalization\nLayerNorm\n)}"
+        + text(b"eps")
+        + b"G>\xb0\xc6\xf7\xa0\xb5\xed\x8dsNtb",
+        b"c_operator\ngetitem\n(ctyping\nUnion\n(cmy.nets\nA\nc__builtin__\ntype\nN\x85RttR",
+        b"cinspect\n_empty\n",
+    ],
+)
+def test_references_and_members_of_enumerations_are_accepted(extra: bytes) -> None:
+    assert names(with_extra(extra)) == []
+
+
 def test_functions_of_torch_may_be_mentioned() -> None:
     assert names(with_extra(b"ctorch.nn.functional\nrelu\n")) == []
     assert names(with_extra(b"ctorch._C._nn\ngelu\n")) == []
@@ -64,17 +95,38 @@ def test_functions_of_torch_may_be_mentioned() -> None:
         # a call of an object that was made without a call
         (b"cmy.nets\nThing\n)\x81)R", "my.nets.Thing"),
         (b"cmy.nets\nThing\n)\x81)R0N", "my.nets.Thing"),
-        # a class that is called with something in one place and made in another
-        (b"cmy.nets\nThing\n)\x81cmy.nets\nThing\nK\x01\x85R\x86", "my.nets.Thing"),
-        (b"cmy.nets\nThing\n)\x81(cmy.nets\nThing\nK\x01o\x86", "my.nets.Thing"),
+        # a call of what a call with something returned
+        (b"cmy.nets\nThing\nK\x01\x85R)R", "my.nets.Thing"),
+        # a class of torch that is called with something in one place and made in another
+        (LINEAR + b")\x81" + LINEAR + b"K\x01\x85R\x86", "torch.nn.modules.linear.Linear"),
+        (LINEAR + b")\x81(" + LINEAR + b"K\x01o\x86", "torch.nn.modules.linear.Linear"),
+        # a function that is called in one place and mentioned in another
+        (b"cmy.nets\nrun\ncmy.nets\nrun\n)R\x86", "my.nets.run"),
+        # references that are called, changed, lead elsewhere, or are no references
+        (PARTIAL + b")R", "functools.partial"),
+        (PARTIAL + b")R0N", "functools.partial"),
+        (PARTIAL + b"(cmy.nets\nrun\n)}Ntb", "functools.partial"),
+        (b"cfunctools\npartial\ncos\nsystem\n\x85R", "os.system"),
+        (b"cfunctools\npartial\n(cmy.nets\nThing\nK\x01tR", "functools.partial"),
+        (b"cfunctools\npartial\n" + text(b"true") + b"\x85R", "functools.partial"),
+        (PARTIAL + b"cfunctools\npartial\n)\x81\x86", "functools.partial"),
+        (GETATTR + b"(cmy.nets\nThing\n" + text(b"run") + b"tR)R", "__builtin__.getattr"),
+        (GETATTR + b"(cmy.nets\nThing\n" + text(b"__init__") + b"tR", "__builtin__.getattr"),
+        (GETATTR + b"(cmy.nets\nThing\n" + text(b"os.system") + b"tR", "__builtin__.getattr"),
+        (GETATTR + b"(cmy.nets\nThing\n" + text(b"all") + b"tR}" + text(b"a") + b"K\x01sb", "__builtin__.getattr"),
+        (GETATTR + b"(cos\nsystem\n" + text(b"run") + b"tR", "os.system"),
+        (GETATTR + b"((cmy.nets\nThing\nK\x01o" + text(b"run") + b"tR", "__builtin__.getattr"),
+        (GETATTR + b"(" + GETATTR + b"(cmy.nets\nA\n" + text(b"b") + b"tR" + text(b"c") + b"tR", "__builtin__.getattr"),
+        (b"c_operator\ngetitem\n(cmy.nets\nThing\nK\x01tR", "_operator.getitem"),
+        (b"c__builtin__\ntype\n(" + text(b"A") + b")}tR", "__builtin__.type"),
+        (b"ctyping\nUnion\n)R", "typing.Union"),
+        (b"ctyping\nNamedTuple\n", "typing.NamedTuple"),
         # handed to what calls it
         (b"ctorch._tensor\n_rebuild_from_type_v2\n(cmy.nets\nThing\ncmy.nets\nT\n)}tR", "my.nets.Thing"),
         (b"ctorch._tensor\n_rebuild_from_type_v2\n(cmy.nets\nThing\ncmy.nets\nT\n)}tR0N", "my.nets.Thing"),
         (b"cnumpy.random._pickle\n__generator_ctor\n" + text(b"a") + b"cmy.nets\nThing\n\x86R", "my.nets.Thing"),
         (b"ccopyreg\n_reconstructor\n(cmy.nets\nT\ncmy.nets\nThing\nK\x01tR", "my.nets.Thing"),
-        # mentioned alone, and no class by its name
-        (b"cmy.nets\nrun\n", "my.nets.run"),
-        (b"cmy.nets\n_run\n", "my.nets._run"),
+        # mentioned alone
         (b"cos\nsystem\n", "os.system"),
         (b"cos\nsystem\n0N", "os.system"),
         (b"ctorch\nsave\n", "torch.save"),
@@ -89,6 +141,8 @@ def test_functions_of_torch_may_be_mentioned() -> None:
         (b"ctorch.jit\nScriptModule\n)\x81", "torch.jit.ScriptModule"),
         (b"ctorch.nn._reduction\nThing\n)\x81", "torch.nn._reduction.Thing"),
         (b"cpip\nmain\n)\x81", "pip.main"),
+        # of what torch cannot do without
+        (b"csympy.functions.elementary.complexes\nAbs\n)\x81", "sympy.functions.elementary.complexes.Abs"),
         # paths through modules and attributes
         (text(b"my.nets") + text(b"os.system") + b"\x93)\x81", "my.nets.os.system"),
         (text(b"torch.nn.functional") + text(b"relu.__globals__") + b"\x93", "torch.nn.functional.relu.__globals__"),
@@ -98,8 +152,12 @@ def test_functions_of_torch_may_be_mentioned() -> None:
         (text(b"my.nets/../os") + text(b"Net") + b"\x93)\x81", "my.nets/../os.Net"),
         # attributes of attributes
         (
-            b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n" + text(b"relu") + b"tR",
+            b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n" + text(b"from_file") + b"tR",
             "__builtin__.getattr",
+        ),
+        (
+            b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n" + text(b"from_file") + b"tR",
+            "torch._C._VariableFunctionsClass",
         ),
         (b"coperator\nattrgetter\n" + text(b"system") + b"\x85R", "operator.attrgetter"),
     ],
@@ -120,6 +178,20 @@ def test_without_a_tensor_no_class_is_accepted() -> None:
     assert names(b"}") == []
     loaded = load(MemorySource(b"cmy.nets\nConfig\n)\x81."))
     assert refused(loaded) and not refused(loaded, beside_tensors=True)
+
+
+def test_settings_that_torch_saved_without_a_tensor_are_accepted(tmp_path: Path) -> None:
+    def saved(pickle: bytes) -> list[str]:
+        with zipfile.ZipFile(tmp_path / "a.bin", "w") as file:
+            file.writestr("a/data.pkl", b"\x80\x02" + pickle + b".")
+            file.writestr("a/version", b"3\n")
+        return [str(name) for name in refused(load(FileSource(tmp_path / "a.bin")))]
+
+    settings = b"cmy.nets\nSettings\n)\x81}" + text(b"colour") + b"cmy.nets\nColour\n" + text(b"red") + b"\x85Rsb"
+    assert saved(settings) == []
+    assert saved(LINEAR + b")\x81}b") == ["torch.nn.modules.linear.Linear"]
+    assert saved(settings + b"cos\nsystem\n" + text(b"true") + b"\x85R\x86") == ["os.system"]
+    assert saved(settings + b"cmy.nets\nrun\n)R\x86") == ["my.nets.run"]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +224,7 @@ def subclass(cls: bytes) -> bytes:
 def test_classes_of_tensors_are_accepted() -> None:
     assert names(subclass(b"cmy.nets\nTensor\n")) == []
     assert names(subclass(b"cos\nsystem\n")) == ["os.system"]
-    assert names(subclass(b"cmy.nets\nTensor\n") + b"cmy.nets\nTensor\nK\x01\x85R\x86") == ["my.nets.Tensor"]
+    assert names(subclass(b"cmy.nets\nTensor\n") + b"cmy.nets\nTensor\n)\x81)R\x86") == ["my.nets.Tensor"]
 
 
 def test_a_module_that_is_called_is_refused() -> None:

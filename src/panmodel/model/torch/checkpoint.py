@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
+from panmodel.model.torch.classes import is_foreign
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
 from panmodel.model.torch.modules import ModuleContents, attributes, is_module, module_contents
 from panmodel.model.torch.optimizer_objects import is_optimizer, state_dict
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
-from panmodel.wire.pickle import Dictionary, Global, Object, describe
+from panmodel.wire.pickle import GETATTR, PARTIAL, Dictionary, Global, Object, describe
 from panmodel.wire.torch_records import (
     ArrayRecord,
     ComposedRecord,
@@ -212,22 +213,47 @@ class _Walk:
             return self._module(value, path)
         if is_optimizer(value):
             return self._optimizer(value, path)
+        if value.cls in GETATTR | PARTIAL:
+            return self._reference(value, path)
         held = attributes(value)
         items: list[tuple[object, object]] = [*held.items(), *value.items, *enumerate(value.elements)]
         items += [
             ("state", state) for state in value.states[:1] if not held and state
         ]  # of `__getstate__`, no dictionary
-        if (value.called and value.args) or not (items or value.args):
+        given = value.called and bool(value.args)
+        if (given and not self._is_foreign(value)) or not (items or value.args):
             self._left_out(value, path)
             return None
         self._once(value, len(items) + len(value.args))
         cls = describe(value.cls)
+        if given and not items and len(value.args) == 1 and is_scalar(value.args[0]):
+            self._changed("members of enumerations and the like as the values that they are made of", path)
+            return value.args[0]
         if not items:  # a named tuple, a number or text of a class of its own
             self._changed("objects as tuples", path)
             return self._branch("tuple", list(enumerate(value.args)), path, cls=cls)
         self._changed("objects as dictionaries", path)
         items += [("args", value.args)] if value.args else []
         return self._branch("object", items, path, cls=cls)
+
+    def _reference(self, value: Object, path: tuple[str, ...]) -> Node:
+        """A partial function, with what it holds; or the name of an attribute of a class."""
+        target, *keys = value.args
+        if value.cls in PARTIAL:
+            held = value.states[0] if value.states else ()
+            parts = held[1:3] if isinstance(held, tuple) else ()
+            self._changed("objects as dictionaries", path)
+            items: list[tuple[object, object]] = [("func", target), *zip(("args", "keywords"), parts, strict=False)]
+            return self._branch("object", items, path, cls=describe(value.cls))
+        if isinstance(target, Global):
+            self._changed("types and functions as their names", path)
+            return ".".join((describe(target), *map(str, keys)))
+        self._left_out(value, path)
+        return None
+
+    @staticmethod
+    def _is_foreign(value: Object) -> bool:
+        return isinstance(value.cls, Global) and is_foreign(value.cls)
 
     def _optimizer(self, value: Object, path: tuple[str, ...]) -> Branch:
         self._changed("whole optimizers as their state dicts", path)
@@ -286,6 +312,8 @@ def _text(key: object) -> str:
             return text.decode("latin-1")
     if isinstance(key, tuple) and len(key) <= _FEW_PARTS and all(map(is_scalar, key)):
         return ", ".join(map(describe, key))
+    if isinstance(key, Object) and len(key.args) == 1 and is_scalar(key.args[0]):  # a member of an enumeration
+        return _text(key.args[0]) if isinstance(key.args[0], bytes) else str(key.args[0])
     return describe(key)
 
 

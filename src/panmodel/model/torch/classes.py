@@ -1,14 +1,18 @@
 """Which classes and functions a pickle may name besides those that are known: what people put beside tensors.
 
 A whole module names its classes, and whoever wrote them; a checkpoint, those of its settings. Nothing of that is
-imported here: objects stay inert records, of which tensors and plain values are taken. What is accepted all the same is
-as little as these need, so that a file that would do something when PyTorch unpickles it is refused and not converted
-into one that looks harmless:
+imported or called here: objects stay inert records, of which tensors and plain values are taken. What is accepted all
+the same is as little as these need, so that a file that would do something with what every installation has when
+PyTorch unpickles it is refused and not converted into one that looks harmless:
 
-* a class of somebody's own (of no module of Python's library, of numpy, or of torch outside of its modules and
-  optimizers), if it is made as `__reduce_ex__` makes objects, called without arguments at most, or mentioned;
-* a function of torch.nn that modules keep as an attribute (an activation), if nothing calls it;
-* and both only beside tensors: a file that has none is no checkpoint.
+* a class of somebody's own (of no module of Python's library, of numpy, of torch, or of what torch needs), however it
+  is made: members of enumerations are calls with their value; and a function of somebody's own, if nothing calls it;
+* a class of torch's modules, optimizers, distributions and datasets, if it is made as `__reduce_ex__` makes objects,
+  called without arguments at most, or mentioned;
+* a function of torch.nn that modules keep as an attribute (an activation), and a hint of a type, if nothing calls it;
+* what only refers to one of these: a partial function, a bound method, a member of an enumeration by its name;
+* and all of them only beside tensors; what is somebody's own also in a file of torch.save without any, such as the
+  settings of a training run. Nothing is accepted whose result is called.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from panmodel.model.torch.modules import is_module
-from panmodel.wire.pickle import Dictionary, Global, Object
+from panmodel.wire.pickle import GETATTR, Dictionary, Global, Object, is_reference
 from panmodel.wire.torch_records import ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
 from panmodel.wire.torch_unpickling import Loaded
 
@@ -39,11 +43,18 @@ _OTHER_LIBRARY = _words(
     "stringold sunaudio sunaudiodev telnetlib thread toaiff urllib2 urlparse user usercustomize uu whichdb xdrlib",
     "xmlrpclib",
 )
-_LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY | {"numpy", "_codecs"}
-#: Where torch's own modules and optimizers are defined.
-_OF_TORCH = ("torch.nn.", "torch.optim.", "torch.ao.nn.", "torch.ao.quantization.", "torch.quantization.")
+#: What torch cannot be installed without: sympy, for one, evaluates the text that its objects are made of.
+_WITH_TORCH = _words("sympy mpmath jinja2 markupsafe fsspec filelock functorch torchgen")
+_LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY | _WITH_TORCH | {"numpy", "_codecs"}
+#: Where torch's own modules, optimizers, distributions and datasets are defined.
+_OF_TORCH: tuple[str, ...] = ("torch.nn.", "torch.optim.", "torch.ao.nn.", "torch.ao.quantization.")
+_OF_TORCH += ("torch.quantization.", "torch.distributions.", "torch.utils.data.dataset", "torch.utils.data.sampler")
 #: What modules keep as attributes: activations, losses, initialisations.
 _FUNCTIONS = {
+    "torch": _words(
+        "relu relu_ selu celu sigmoid tanh softmax log_softmax sin cos exp log sqrt abs square sum mean",
+        "add sub mul div cat stack matmul bmm",
+    ),
     "torch.nn.functional": _words(
         "relu relu_ relu6 gelu elu elu_ selu selu_ celu silu mish softplus softsign softmax log_softmax softmin",
         "sigmoid tanh tanhshrink hardtanh hardsigmoid hardswish leaky_relu leaky_relu_ prelu rrelu logsigmoid",
@@ -56,6 +67,16 @@ _FUNCTIONS = {
         "kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_",
     ),
 }
+#: Hints of types, which settings and modules keep.
+_HINTS = {
+    "typing": _words(
+        "Union Optional Tuple List Dict Set FrozenSet Callable Iterable Iterator Sequence Mapping Literal Type",
+        "OrderedDict DefaultDict Deque Counter",
+    ),
+    "inspect": _words("_empty"),
+}
+#: Its attributes are torch's own functions, torch.relu for one: `getattr` of it refers to them.
+FUNCTIONS_OF_TORCH = Global("torch._C", "_VariableFunctionsClass")
 #: What old modules call when they are unpickled: it returns an object that stands for a library, and takes nothing.
 _HARMLESS = Global("torch.nn.backends.thnn", "_get_thnn_function_backend")
 _TENSORS = (TensorRecord, ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord)
@@ -74,38 +95,86 @@ def refused(loaded: Loaded, *, beside_tensors: bool = False) -> list[Global]:
     if not names:
         return []
     there = _holders(loaded.value)
-    tensors = [item for item in there if isinstance(item, _TENSORS) or is_module(item)]
-    if not tensors and not beside_tensors:
+    beside_tensors |= any(isinstance(item, _TENSORS) or is_module(item) for item in there)
+    if not beside_tensors and loaded.kind == "pickle":
         return names
+    objects = [item for item in there if isinstance(item, Object)]
     made = {item.cls for item in there if isinstance(item, (Object, SubclassRecord)) and isinstance(item.cls, Global)}
-    made -= loaded.called
-    accepted = {name for name in names if _may_be_class(name) and (name in made or _is_called_so(name))} - loaded.given
-    accepted |= {name for name in names if _is_function(name)} - loaded.called - made
-    accepted |= {_HARMLESS} - loaded.given
+    accepted = _of_somebody(names, made, loaded) | _references(objects, loaded)
+    accepted |= _of_torch(names, made, loaded) if beside_tensors else set()
     return [name for name in names if name not in accepted]
 
 
-def _is_called_so(name: Global) -> bool:
-    """Whether it is called as classes are and functions are not, with nothing else to tell them apart."""
+def _of_somebody(names: Iterable[Global], made: set[Global], loaded: Loaded) -> set[Global]:
+    """Classes that may be anybody's, and functions that nothing calls."""
+    theirs = {name for name in names if is_foreign(name)}
+    classes = {name for name in theirs if name in made - loaded.called or is_named_as_class(name)}
+    return (classes | theirs - loaded.called) - loaded.recalled
+
+
+def _of_torch(names: Iterable[Global], made: set[Global], loaded: Loaded) -> set[Global]:
+    """Classes of torch that are made as objects are, and functions and hints of types that nothing calls."""
+    classes = {name for name in names if _is_class_of_torch(name)}
+    accepted = {name for name in classes if name in made - loaded.called or is_named_as_class(name)} - loaded.given
+    accepted |= {name for name in names if is_function(name) or is_hint(name)} - loaded.called - made
+    return accepted | ({_HARMLESS} - loaded.given)
+
+
+def _references(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
+    """What is called for a reference alone; and the class of torch's functions, if these are what is referred to."""
+    spoilt = {
+        made.root
+        for made in objects
+        if not refers_to_known(made) or (made.cls in loaded.referring and not is_reference(made))
+    }
+    accepted = {name for name in loaded.referring if name not in spoilt}
+    if not spoilt and FUNCTIONS_OF_TORCH not in loaded.called | {made.root for made in objects}:
+        accepted.add(FUNCTIONS_OF_TORCH)
+    return accepted
+
+
+def refers_to_known(made: Object) -> bool:
+    """Whether an object refers to none of torch's own functions but those that modules keep."""
+    if FUNCTIONS_OF_TORCH not in made.args:
+        return True
+    return made.cls in GETATTR and made.args[1] in _FUNCTIONS["torch"]
+
+
+def is_named_as_class(name: Global) -> bool:
+    """Whether it is named as classes are and functions are not, with nothing else to tell them apart."""
     return name.name.lstrip("_")[:1].isupper()
 
 
-def _is_function(name: Global) -> bool:
-    return name.name in _FUNCTIONS.get(name.module, ())
+def is_function(name: Global) -> bool:
+    """Whether this is a function of torch.nn that modules keep as an attribute."""
+    return name.module != "torch" and name.name in _FUNCTIONS.get(name.module, ())
 
 
-def _may_be_class(name: Global) -> bool:
-    """Whether a class of that name may be one that somebody wrote for a model."""
-    if not _MODULE_NAME.fullmatch(name.module) or not _CLASS_NAME.fullmatch(name.name) or name.name.startswith("__"):
+def is_hint(name: Global) -> bool:
+    """Whether this is a hint of a type."""
+    return name.name in _HINTS.get(name.module, ())
+
+
+def is_foreign(name: Global) -> bool:
+    """Whether this may be a class or function that somebody wrote for a model, rather than one that all have."""
+    top = name.module.partition(".")[0]
+    return _is_plain(name) and top not in ("torch", "__torch__") and not is_library(top)
+
+
+def _is_plain(name: Global) -> bool:
+    """Whether it leads through modules to something in one, and through no attributes."""
+    if not _MODULE_NAME.fullmatch(name.module) or not _CLASS_NAME.fullmatch(name.name):
         return False
+    return not name.name.startswith("__")
+
+
+def _is_class_of_torch(name: Global) -> bool:
     parts = name.module.split(".")
-    if parts[0] == "torch":
-        return name.module.startswith(_OF_TORCH) and not any(part.startswith("_") for part in parts)
-    return not is_library(name.module)
+    return _is_plain(name) and name.module.startswith(_OF_TORCH) and not any(part.startswith("_") for part in parts)
 
 
 def is_library(module: str) -> bool:
-    """Whether a module is of Python's library, of whichever version, or of numpy: every installation has it."""
+    """Whether a module is of Python's library, of whichever version, of numpy, or of what torch needs: all have it."""
     return module.partition(".")[0] in _LIBRARY
 
 

@@ -2,10 +2,13 @@
 
 from panmodel.wire.pickle.machine import Machine
 from panmodel.wire.pickle.records import ByteString, Constructor, Dictionary, Global, Object, describe, stored_bytes
+from panmodel.wire.pickle.references import GETATTR, PARTIAL, is_reference
 from panmodel.wire.pickle.window import Window
 from panmodel.wire.pickle.writer import PersistentId, dump
 
 __all__ = [
+    "GETATTR",
+    "PARTIAL",
     "ByteString",
     "Constructor",
     "Dictionary",
@@ -16,5 +19,6 @@ __all__ = [
     "Window",
     "describe",
     "dump",
+    "is_reference",
     "stored_bytes",
 ]

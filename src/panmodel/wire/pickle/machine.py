@@ -18,6 +18,7 @@ from panmodel.io.source import Extent
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import opcodes
 from panmodel.wire.pickle.records import Constructor, Dictionary, Global, Object, describe
+from panmodel.wire.pickle.references import CALLEES, only_refers
 from panmodel.wire.pickle.window import Window
 
 _LARGE = 1 << 16  # bytes of a string that is left in its file
@@ -58,6 +59,8 @@ class Machine:
         globals: Every name that was mentioned, with the position of its first mention.
         called: The names that CPython would have called as functions and that are not in `known`.
         given: Those of them that it would have given arguments, or whose results it would have called.
+        recalled: Those of them whose results it would have called.
+        referring: The names of Python's library that it would have called for a reference alone (`only_refers`).
         executed: How many opcodes were run so far.
     """
 
@@ -80,6 +83,8 @@ class Machine:
         self.globals: dict[Global, int] = {}
         self.called: set[Global] = set()
         self.given: set[Global] = set()
+        self.recalled: set[Global] = set()
+        self.referring: set[Global] = set()
         self.executed = 0
         self._most = limits.pickle_objects
         self._known, self._persistent, self._building = known, persistent, building
@@ -272,12 +277,23 @@ class Machine:
             raise self.corrupt(f"keyword arguments of a call are {describe(kwargs)}, not a dictionary")
         constructor = self._known.get(callee) if isinstance(callee, Global) else None
         if constructor is None or kwargs:
-            if called and (root := callee.root if isinstance(callee, Object) else callee) is not None:
-                self.called.add(root)
-                if args or kwargs or isinstance(callee, Object):
-                    self.given.add(root)
+            self._account(callee, bool(args or kwargs), called, called and not kwargs and only_refers(callee, args))
             return Object(callee, args, kwargs or {}, called)
         return constructor(args)
+
+    def _account(self, callee: Global | Object, given: bool, called: bool, refers: bool) -> None:
+        """Note what a call of a name that is not known, or of what such a call returned, would have done."""
+        root = callee.root if isinstance(callee, Object) else callee
+        if root is None:
+            return
+        if refers:
+            self.referring.add(root)
+        elif called or root in CALLEES:
+            self.called.add(root)
+            if given or isinstance(callee, Object):
+                self.given.add(root)
+            if isinstance(callee, Object):
+                self.recalled.add(root)
 
     def persistent(self, identity: object) -> object:
         """The value of a persistent id."""
