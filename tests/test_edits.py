@@ -1,11 +1,12 @@
 """Which tensors move, under what names, as what type."""
 
+import fnmatch
 import json
 import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from panmodel.edits import chosen, edits, literal
@@ -187,6 +188,15 @@ def test_patterns_meet_the_names_that_are_listed():
 @given(st.text(min_size=1))
 def test_a_literal_pattern_meets_its_own_name_alone(name):
     assert chosen([name, name + "x"], [literal(name)], (), "") == {name}
+
+
+@given(st.text("ab![]^-*?\\", min_size=1), st.text("ab![]^-*?\\"))
+@example("[^a]", "b")
+@example("[a!]", "!")
+@example("[b-a]", "a")
+def test_rules_and_choices_mean_the_same_by_a_pattern(pattern, name):
+    (rule,) = edits(rename=f"{pattern}=new").rules
+    assert (rule.apply(name) == "new") == fnmatch.fnmatchcase(name, pattern)
 
 
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1))

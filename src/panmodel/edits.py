@@ -235,8 +235,7 @@ def _glob(pattern: str, replacement: str, text: str, where: str) -> _Apply:
     expression, stars, position = "", 0, 0
     for wildcard in _WILDCARD.finditer(pattern):
         expression += re.escape(pattern[position : wildcard.start()])
-        sign = wildcard.group()
-        group = ".*" if sign[0] == "*" else "." if sign == "?" else "[" + sign[1:-1].replace("!", "^", 1) + "]"
+        group = fnmatch.translate(wildcard.group()).removeprefix("(?s:").rpartition(")")[0]
         expression, stars, position = f"{expression}({group})", stars + 1, wildcard.end()
     expression += re.escape(pattern[position:])
     pieces = replacement.split("*")
