@@ -50,6 +50,12 @@ def test_inspect_in_json(capsys):
     assert plain["operators"]["Conv2D"] == 2
 
 
+def test_versions_are_told_by_name(capsys, tmp_path):
+    call(capsys, "convert", CHECKPOINT, tmp_path / "a.onnx")
+    _, out, _ = call(capsys, "inspect", tmp_path / "a.onnx")
+    assert "opset import      ai.onnx 18\n" in out
+
+
 def test_strings_of_the_file_are_told_from_what_is_found_out(capsys, tmp_path):
     strings = {"format": "pt", "shards": "none", "\x1b[2J": "\x1b]0;gone", "long": "x" * 500}
     pm.write(Model("safetensors", strings=strings), tmp_path / "a.safetensors")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource, MemorySource
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.tensor import ArrayTensor, StoredTensor, Tensor
+from panmodel.wire import safetensors
 from panmodel.wire.safetensors import Header, looks_like, read_header, save
 
 
@@ -156,6 +158,25 @@ def test_what_the_format_lacks_is_refused_before_anything_is_written(tmp_path: P
         with pytest.raises(UnsupportedError, match=complaint), Sink(tmp_path / "a.safetensors") as sink:
             save({name: unwritable}, sink.open(), {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_may_be_as_long_as_the_format_allows_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {"w": ArrayTensor(np.zeros(2, np.float32))}
+    with Sink(tmp_path / "a.safetensors") as sink:
+        save(tensors, sink.open(), {})
+    size = (tmp_path / "a.safetensors").stat().st_size - 8 - 8
+    assert (
+        len(read_header(FileSource(tmp_path / "a.safetensors"), limits=replace(DEFAULT, header_bytes=size)).entries)
+        == 1
+    )
+    with pytest.raises(LimitError):
+        read_header(FileSource(tmp_path / "a.safetensors"), limits=replace(DEFAULT, header_bytes=size - 1))
+    monkeypatch.setattr(safetensors, "DEFAULT", replace(DEFAULT, header_bytes=size - 1))
+    with pytest.raises(UnsupportedError, match=f"a header of {size} bytes"), Sink(tmp_path / "b.safetensors") as sink:
+        save(tensors, sink.open(), {})
+    assert not (tmp_path / "b.safetensors").exists()
 
 
 def test_damage_ends_in_own_errors(tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ def _training(training: Any) -> str:
 
 
 def _brief(value: object) -> str:
-    text = printable(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
+    parts = [f"{key} {item}" for key, item in value.items()] if isinstance(value, dict) else value
+    text = printable(", ".join(map(str, parts)) if isinstance(parts, (list, tuple)) else parts)
     return text if len(text) <= 100 else text[:97] + "…"
 
 

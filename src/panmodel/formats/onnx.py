@@ -29,6 +29,8 @@ LARGEST_FILE = 2**31 - 1 - (1 << 20)
 #: Weights of this size and more go to the external file, each on a page of its own so that it can be mapped.
 PAGE = 4096
 
+#: What the domain of ONNX's own operators is called where it is not left empty.
+_OWN_DOMAIN = "ai.onnx"
 #: What the description goes by among the strings.
 _DESCRIPTION = "doc_string"
 
@@ -154,7 +156,7 @@ def _metadata(model: ModelProto) -> dict[str, Any]:
         "producer_version": model.producer_version,
         "domain": model.domain,
         "model_version": model.model_version,
-        "opset_import": {opset.domain: opset.version for opset in model.opset_import},
+        "opset_import": {opset.domain or _OWN_DOMAIN: opset.version for opset in model.opset_import},
         "functions": [f"{function.domain}.{function.name}" for function in model.functions],
     }
     return {key: value for key, value in said.items() if value not in ("", {}, [], 0)}
