@@ -251,8 +251,8 @@ def test_opaque_elements_without_a_name_are_said(tmp_path):
     assert model.notices[0].names == ("opaque",)
 
 
-@pytest.mark.parametrize(("version", "known"), [("3.15.1", True), ("2.15.0", False), (None, False)])
-def test_keras_3_stores_bfloat16_without_a_name(tmp_path, version, known):
+@pytest.mark.parametrize("version", ["3.15.1", "2.15.0", None])
+def test_keras_stores_bfloat16_without_a_name(tmp_path, version):
     h5py = pytest.importorskip("h5py")
     bits = np.arange(3, dtype=np.uint16)
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -263,12 +263,19 @@ def test_keras_3_stores_bfloat16_without_a_name(tmp_path, version, known):
         if version is not None:
             file.attrs["keras_version"] = version
     model = pm.read(tmp_path / "a.h5")
-    assert [str(tensor.dtype) for tensor in model.tensors.values()] == ["bfloat16"] * known
-    assert len(model.notices) == (not known)
-    if known:
-        assert model.tensors["kernel"].numpy().view(np.uint16).tolist() == [0, 1, 2]
-        pm.convert(tmp_path / "a.h5", tmp_path / "b.h5")
-        assert contents_of(pm.read(tmp_path / "b.h5")) == contents_of(model)
+    assert [str(tensor.dtype) for tensor in model.tensors.values()] == ["bfloat16"]
+    assert not model.notices
+    assert model.tensors["kernel"].numpy().view(np.uint16).tolist() == [0, 1, 2]
+    pm.convert(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert contents_of(pm.read(tmp_path / "b.h5")) == contents_of(model)
+
+
+def test_keras_2_stores_variables_in_bfloat16_without_a_name(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file["_layer_checkpoint_dependencies/dense/vars/0"] = np.arange(3, dtype=np.uint16).view("V2")
+    (tensor,) = pm.read(tmp_path / "a.weights.h5").tensors.values()
+    assert str(tensor.dtype) == "bfloat16"
 
 
 def test_without_training_nothing_of_it_stays(tmp_path):

@@ -12,14 +12,14 @@ def layer(kind, name="", **config):
     return {"class_name": kind, "config": {"name": name, **config}}
 
 
-def trained(layers, places, **names):
+def trained(layers, places, *, with_frozen=False, **names):
     """Paths of the trained variables; `names` are those that the user gave to groups."""
     model = {"config": {"layers": layers}}
     groups = {f"{group.replace('__', '/')}/vars": GroupRecord({"name": name}) for group, name in names.items()}
     structure = LayerGroups(Layout.VARIABLES, "", groups, {place: place for place in places})
     structure.documents["config.json"] = json.dumps(model)
     tensors = {place: ArrayTensor(np.zeros(2, np.float32), place) for place in places}
-    return list(trained_weights(structure, tensors))
+    return list(trained_weights(structure, tensors, with_frozen=with_frozen))
 
 
 def test_layers_are_found_by_their_names_or_by_their_classes():
@@ -28,6 +28,14 @@ def test_layers_are_found_by_their_names_or_by_their_classes():
     assert trained(layers, places) == places
     names = {"layers__dense": "x", "layers__dense_1": "y", "layers__dense_2": "z"}
     assert trained(layers, places, **names) == places[::-1]
+
+
+def test_keras_2_counts_layers_that_have_weights_twice():
+    own = "_layer_checkpoint_dependencies"
+    places = [f"{own}/{part}/vars/0" for part in ("dense", "dense_2", f"sequential/{own}/dense", "dense_4")]
+    inner = layer("Sequential", layers=[layer("InputLayer"), layer("Dense", "inside")])
+    layers = [layer("InputLayer"), layer("Dense", "z"), layer("Dropout"), layer("Dense", "y"), inner, layer("Dense")]
+    assert trained(layers, places) == places
 
 
 def test_the_numbers_of_variables_are_numbers():
@@ -61,6 +69,7 @@ def test_models_within_models():
     assert trained([inner], places) == places
     inner["config"]["layers"][0]["config"]["trainable"] = False
     assert trained([inner], places) == places[1:]
+    assert trained([inner], places, with_frozen=True) == places
     inner["config"]["trainable"] = False
     assert trained([inner], places) == []
 

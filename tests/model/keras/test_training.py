@@ -77,6 +77,15 @@ def test_a_dummy_is_no_slot():
     assert "optimizer_weights/vhat_0" in state.names
 
 
+def test_a_dummy_of_the_shape_of_its_weight_is_no_slot():
+    variables = {f"{slot}_{place}": shape for slot in "mv" for place, shape in enumerate(TRAINED.values())}
+    structure, found = whole_model("Adam", {"iter": (), **variables, **{f"vhat_{n}": (1,) for n in range(4)}})
+    found["a/kernel:0"] = ArrayTensor(np.zeros(1, np.float32), "a/kernel:0")
+    for slot in "mv":
+        found[f"optimizer_weights/{slot}_3"] = ArrayTensor(np.zeros(1, np.float32), f"{slot}_3")
+    assert {tuple(slots) for slots in training_state(structure, found).slots.values()} == {("m", "v")}
+
+
 def test_slots_side_by_side():
     variables = {"adam/iteration": (), "adam/learning_rate": (), **side_by_side("momentum", "velocity")}
     state = training_state(*whole_model("Adam", variables, version="3.1.0", learning_rate=0.1))
@@ -107,6 +116,34 @@ def test_layers_that_are_frozen_have_no_slots():
     variables = {f"{name}/m:0": shape for name, shape in TRAINED.items() if name[0] != "b"}
     state = training_state(*whole_model("SGD", {"iter": (), **variables}, layers=layers))
     assert set(state.slots) == {"n/gamma:0", "a/kernel:0"}
+
+
+def test_layers_that_were_frozen_later_have_slots():
+    layers = [{"class_name": "Dense", "config": {"name": "b", "trainable": False}}]
+    variables = {f"variable_{slot}_{place}": shape for slot in "mv" for place, shape in enumerate(TRAINED.values())}
+    state = training_state(*whole_model("Adam", {"iter": (), **variables}, layers=layers))
+    assert state.slots["b/kernel:0"]["v"].name == "optimizer_weights/variable_v_0"
+    assert state.slots["a/kernel:0"]["v"].name == "optimizer_weights/variable_v_3"
+
+
+def test_what_a_layer_has_measured_is_not_trained():
+    layers = [{"class_name": "Normalization", "config": {"name": "n"}}]
+    names = [name for name in TRAINED if name[0] != "n"]
+    variables = {f"of_{place}_momentum": TRAINED[name] for place, name in enumerate(names)}
+    head = {"iteration": (), "learning_rate": ()}
+    state = training_state(*whole_model("SGD", {**head, **variables}, layers=layers, version="3.0.5"))
+    assert state.slots["a/kernel:0"]["momentum"].name == "optimizer_weights/of_2_momentum"
+    assert len(state.slots) == 3
+
+
+def test_adadelta_of_keras_3_by_its_order():
+    head = {"iteration": (), "learning_rate": ()}
+    ends = ("accumulated_grad", "accumulated_delta_var")
+    variables = {f"of_{place}_{end}": shape for place, shape in enumerate(TRAINED.values()) for end in ends}
+    state = training_state(*whole_model("Adadelta", {**head, **variables}, version="3.0.5"))
+    for place, name in enumerate(TRAINED):
+        slots = {slot: tensor.name for slot, tensor in state.slots[f"{name}:0"].items()}
+        assert slots == {end: f"optimizer_weights/of_{place}_{end}" for end in ends}
 
 
 def test_an_optimizer_within_one_that_scales_the_loss():

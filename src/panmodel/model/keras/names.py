@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from panmodel.model.keras.structure import LayerGroups, Layout, join
 
-_LAYER_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+#: What a model of Keras 3, and one of Keras 2.12 to 2.15, has its layers in.
+LAYERS, LAYER_DEPENDENCIES = "layers", "_layer_checkpoint_dependencies"
 
 
 def relative(path: str, name: str) -> str:
@@ -71,7 +72,7 @@ def _shown(structure: LayerGroups, group: str) -> str:
     """The name of a layer that the user gave, for the last part of the path of its group."""
     parent, _, part = group.rpartition("/")
     record = structure.groups.get(join(group, "vars"))
-    if parent.rpartition("/")[2] not in _LAYER_CONTAINERS or record is None:
+    if parent.rpartition("/")[2] not in (LAYERS, LAYER_DEPENDENCIES) or record is None:
         return part
     said = record.attributes.get("name")
     return said if isinstance(said, str) and said else part

@@ -70,7 +70,7 @@ def read_contents(root: Group, where: str, *more: Group) -> Contents:
     dropped = [path for group, item in found.groups.items() for path in _attributes(group, item, structure)]
     for path, dataset in found.datasets.items():
         dropped += [join(path, name) for name in dataset.attributes if name != DTYPE_ATTRIBUTE]
-    pairs = BFLOAT16 if _is_of_keras_3(structure) else None  # which stores it there, and does not say so
+    pairs = None if structure.layout is Layout.PATHS else BFLOAT16  # which most versions of Keras do not name
     kinds = {path: element_type(dataset, pairs) for path, dataset in found.datasets.items()}
     names = _names(structure, found, where)
     made: dict[tuple[int, int], DatasetTensor] = {}
@@ -200,12 +200,6 @@ def _as_texts(value: object) -> list[str] | None:
     if array.dtype.kind not in "OSU" or not all(isinstance(item, str | bytes) for item in items):
         return None
     return [item.decode("utf-8", "surrogateescape") if isinstance(item, bytes) else item for item in items]
-
-
-def _is_of_keras_3(structure: LayerGroups) -> bool:
-    """Whether it is a file of layers that Keras 3 wrote."""
-    said = [structure.groups[path].attributes.get("keras_version") for path in ("", structure.base)]
-    return structure.layout is Layout.LAYERS and any(isinstance(text, str) and text.startswith("3.") for text in said)
 
 
 def _attributes(path: str, group: Group, structure: LayerGroups) -> Iterator[str]:

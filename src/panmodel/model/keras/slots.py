@@ -174,8 +174,11 @@ def _slots(weights: Sequence[tuple[str, Tensor]], values: Sequence[Tensor], runs
                 value = next(left)
                 if value.shape == weight.shape:
                     slots[key][slot] = value
-                elif slot != "vhat" or value.size != 1:  # a dummy, where the maximum is not kept
+                elif slot != "vhat" or value.size != 1:
                     return None
+    if any("vhat" not in found for found in slots.values()):  # dummies, where the maximum is not kept
+        for found in slots.values():
+            found.pop("vhat", None)
     return slots
 
 
@@ -184,4 +187,7 @@ def is_interleaved(names: Iterable[str]) -> bool:
     return any(map(_NEW_NAME.search, names))
 
 
-_NEW_NAME = re.compile(r"(^|/)[A-Za-z]+/(m|v|vhat|momentum|velocity)/|_(momentum|velocity|accumulator|norm|linear)$")
+_NEW_NAME = re.compile(
+    r"(^|/)[A-Za-z]+/(m|v|vhat|momentum|velocity)/"
+    r"|_(momentum|velocity|accumulator|norm|linear|accumulated_grad|accumulated_delta_var)$"
+)

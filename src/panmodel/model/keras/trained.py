@@ -14,15 +14,18 @@ from typing import Any
 
 from panmodel.limits import DEFAULT
 from panmodel.model.keras.configuration import parsed
-from panmodel.model.keras.names import listing, relative
-from panmodel.model.keras.structure import CONFIG, LayerGroups, Layout
+from panmodel.model.keras.names import LAYER_DEPENDENCIES, LAYERS, listing, relative
+from panmodel.model.keras.structure import CONFIG, LayerGroups, Layout, join
 from panmodel.model.tensor import Tensor
 
 #: Weights that no optimizer trains, by the last part of their names.
-_STATISTIC = re.compile(r"(moving_mean|moving_variance|running_mean|running_std|seed_generator_state)(_\d+)?(:0)?$")
+_STATISTIC = re.compile(
+    r"(moving_mean|moving_variance|running_mean|running_std|seed_generator_state|vector_u|sn_u)(_\d+)?(:0)?$"
+)
 _NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
+_NORMALIZATION = "Normalization"
 #: Layers whose own variables are statistics.
-_UNTRAINED = ("Normalization", "SpectralNormalization")
+_UNTRAINED = (_NORMALIZATION, "SpectralNormalization")
 #: Layers that are made of several others: the attributes that these are, in the order in which they are made.
 _PARTS: dict[str, tuple[str, ...]] = {
     "Bidirectional": ("forward_layer", "backward_layer"),
@@ -33,16 +36,26 @@ _OWN = "vars"
 _SEEDS = "seed_generator"
 
 
-def trained_weights(structure: LayerGroups, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that an optimizer trains, in its order; none where the file does not tell the order."""
+def trained_weights(
+    structure: LayerGroups, tensors: Mapping[str, Tensor], *, with_frozen: bool = False
+) -> dict[str, Tensor]:
+    """The weights that an optimizer trains, in its order; none where the file does not tell the order.
+
+    Args:
+        structure: Where they are.
+        tensors: Every tensor by name.
+        with_frozen: Whether those of layers that are not trained are among them: the optimizer has slots for them if
+            they were frozen later, and Keras 3.0 trains what is frozen before it is built.
+    """
     keys = {place: key for key, place in structure.places.items() if key in tensors}
     if structure.layout is Layout.LAYERS:
-        return _listed(structure, keys, tensors)
+        return _listed(structure, keys, tensors, with_frozen=with_frozen)
     layers = _layers(_model(structure))
     if not layers:
         return {}
     try:
-        return {keys[place]: tensors[keys[place]] for place in _Paths(structure, keys).of_layers(layers, "")}
+        found = _Paths(structure, keys, with_frozen=with_frozen).of_layers(layers, "")
+        return {keys[place]: tensors[keys[place]] for place in found}
     except _UnknownOrder:
         return {}
 
@@ -51,15 +64,19 @@ class _UnknownOrder(Exception):  # noqa: N818 - it is no error: the file does no
     """A layer is made of others in an order that is not known."""
 
 
-def _listed(structure: LayerGroups, keys: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    frozen = {
-        layer["config"].get("name") for layer in _layers(_model(structure)) if layer["config"].get("trainable") is False
+def _listed(
+    structure: LayerGroups, keys: Mapping[str, str], tensors: Mapping[str, Tensor], *, with_frozen: bool
+) -> dict[str, Tensor]:
+    left = {
+        layer["config"].get("name")
+        for layer in _layers(_model(structure))
+        if _class(layer) == _NORMALIZATION or (layer["config"].get("trainable") is False and not with_frozen)
     }
     found = {}
     for group, name in listing(structure):
         place = relative(group, name)
         layer = group[len(structure.base) + 1 :] if structure.base else group
-        if place in keys and not structure.is_optimizer(place) and layer not in frozen:
+        if place in keys and not structure.is_optimizer(place) and layer not in left:
             found[keys[place]] = tensors[keys[place]]
     return {key: tensor for key, tensor in found.items() if not _STATISTIC.search(key)}
 
@@ -84,8 +101,8 @@ def _config(layer: object) -> dict[str, Any]:
 class _Paths:
     """The paths of trained variables in a file of attribute paths."""
 
-    def __init__(self, structure: LayerGroups, places: Mapping[str, str]) -> None:
-        self._structure = structure
+    def __init__(self, structure: LayerGroups, places: Mapping[str, str], *, with_frozen: bool) -> None:
+        self._structure, self._with_frozen = structure, with_frozen
         self._inner: dict[str, dict[str, None]] = {}
         self._seen: set[str] = set()
         for place in places:
@@ -96,7 +113,8 @@ class _Paths:
 
     def of_layers(self, layers: list[dict[str, Any]], path: str, depth: int = 0) -> Iterator[str]:
         """Those of a model at a path."""
-        container = f"{path}/layers" if path else "layers"
+        old, container = join(path, LAYER_DEPENDENCIES), join(path, LAYERS)
+        container = old if old in self._inner else container
         groups = dict.fromkeys(f"{container}/{part}" for part in self._inner.get(container, ()))
         names = {name: group for group in groups if (name := self._name(group))}
         count: dict[str, int] = {}
@@ -104,13 +122,16 @@ class _Paths:
             kind = _snake(_class(layer))
             number = count[kind] = count.get(kind, -1) + 1
             by_class = f"{container}/{kind}_{number}" if number else f"{container}/{kind}"
+            if container == old and by_class in groups:
+                count[kind] += 1  # it is there twice: among the layers that have weights as well
             group = names.get(str(_config(layer).get("name")), "" if names else by_class)
             if group in groups:
                 yield from self._of_layer(layer, group, depth + 1)
 
     def _of_layer(self, layer: dict[str, Any], group: str, depth: int) -> Iterator[str]:
         config = _config(layer)
-        if config.get("trainable") is False or group in self._seen:
+        is_frozen = config.get("trainable") is False and not self._with_frozen
+        if is_frozen or group in self._seen:
             return
         self._seen.add(group)
         if depth > DEFAULT.nesting:

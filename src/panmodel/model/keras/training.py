@@ -101,10 +101,14 @@ def _optimizer_variables(structure: LayerGroups, tensors: Mapping[str, Tensor]) 
 def _orders(structure: LayerGroups, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
     """The trained weights, in each order that they may have been trained in."""
     weights = trained_weights(structure, tensors)
+    orders = [weights]
     by_name = dict(sorted(weights.items()))
     if _sorts_weights(structure) and list(by_name) != list(weights):
-        return [weights, by_name]
-    return [weights]
+        orders.append(by_name)
+    with_frozen = trained_weights(structure, tensors, with_frozen=True)
+    if len(with_frozen) != len(weights):
+        orders.append(with_frozen)
+    return orders
 
 
 def _sorts_weights(structure: LayerGroups) -> bool:
