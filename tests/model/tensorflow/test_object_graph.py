@@ -65,7 +65,7 @@ def test_tensors_have_their_full_names():
     assert graph.keys == {"d/kernel": "layer/kernel" + VALUE}
 
 
-@pytest.mark.parametrize("full", ["", "Variable", "Variable_12"])
+@pytest.mark.parametrize("full", ["", "Variable", "Variable_12", "x..y.Sz/w" + VALUE])
 def test_without_a_full_name_they_have_the_path(full):
     tensors, _ = read(node([("a", 1)]), node(attributes=[(full, "x..y.Sz/w")]))
     assert list(tensors) == ["x.y/z/w"]

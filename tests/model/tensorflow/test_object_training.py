@@ -26,6 +26,12 @@ class Objects:
         self.nodes.append(TrackedObject(attributes=(Attribute("VARIABLE_VALUE", name, name),)))
         return len(self.nodes) - 1
 
+    def namesake(self, full_name, name, value=(0.0, 0.0)):
+        """A variable whose full name others have as well."""
+        number = self.variable(name, value)
+        self.nodes[number] = TrackedObject(attributes=(Attribute("VARIABLE_VALUE", full_name, name),))
+        return number
+
     def object(self, slots=(), **children):
         self.nodes.append(TrackedObject(tuple(children.items()), slots=tuple(Slot(*slot) for slot in slots)))
         return len(self.nodes) - 1
@@ -129,6 +135,66 @@ def test_lists_of_slots_in_the_order_of_the_weights():
     }  # fmt: skip
     assert state.slots["opt/a"]["velocity"] is made.tensors["adam/v_a"]
     assert (state.step, state.optimizer) == (3, "adam")
+
+
+def test_single_numbers_in_the_place_of_slots_are_no_weights():
+    made = Objects()
+    rows = [made.variable("Adafactor/r/w", [1.0]), made.variable("opt/_r/1", 0, np.int32)]
+    count, bias = made.variable("iteration", 3, np.int64), made.variable("b")
+    weights = {"w": made.variable("w", np.zeros((1, 2))), "b": bias}
+    made_list = made.list_of(bias)  # a list of an optimizer may hold what is a weight
+    variables = made.list_of(count, rows[0])
+    state = made.state(
+        opt=made.object(_variables=variables, _iterations=count, _r=made.list_of(*rows), kept=made_list), **weights
+    )
+    assert set(made.tensors) - state.names == {"w", "b"}
+
+
+def same_names(made, shape=(2,)):
+    """Two models that call their weights alike, and the lists of an optimizer; gives the state."""
+    first, second = (made.namesake("d/kernel", f"{n}/kernel") for n in "ab")
+    slots = [made.namesake(f"Adam/{s}/d/kernel", f"o/{s}{n}", np.ones(shape)) for n in range(2) for s in "mv"]
+    count = made.variable("iteration", 3, np.int64)
+    layers = made.object(one=made.object(kernel=first), two=made.object(kernel=second))
+    return made.state(opt=made.object(_variables=made.list_of(count, *slots), _iterations=count), model=layers)
+
+
+def test_weights_of_one_name_have_slots_in_their_order():
+    made = Objects()
+    state = same_names(made)
+    assert {weight: list(slots.values()) for weight, slots in state.slots.items()} == {
+        f"{n}/kernel": [made.tensors[f"o/{s}{place}"] for s in "mv"] for place, n in enumerate("ab")
+    }
+    assert same_names(Objects(), shape=(3,)).slots == {}
+
+
+def test_slots_that_tell_no_weight_are_in_the_order_of_the_weights():
+    made = Objects()
+    weights = [made.namesake("net/kernel", f"net/{n}", np.zeros(n + 1)) for n in range(3)]
+    names = [f"adam/net_dense_{n}_kernel_{slot}" for n in range(3) for slot in ("momentum", "velocity")]
+    slots = [made.variable(name, np.ones(int(name.split("_")[2]) + 1)) for name in names]
+    sums = [made.namesake("adam/accumulator", f"sum{n}", np.ones(n + 1)) for n in range(3)]
+    odd = made.namesake("adam/average", "odd", np.ones(1))  # one for three weights
+    count = made.variable("adam/iteration", 3, np.int64)
+    listed = made.list_of(count, *slots, *sums, odd)
+    state = made.state(
+        opt=made.object(_trainable_variables=made.list_of(*weights), _variables=listed, _iterations=count)
+    )
+    for n in range(3):
+        assert state.slots[f"net/{n}"] == {
+            "momentum": made.tensors[names[2 * n]],
+            "velocity": made.tensors[names[2 * n + 1]],
+            "accumulator": made.tensors[f"sum{n}"],
+        }
+
+
+def test_what_a_backup_of_a_run_counts_is_no_weight():
+    made = Objects()
+    count = made.variable("iteration", 3, np.int64)
+    counters = {name: made.variable(name, 1, np.int64) for name in ("ckpt_saved_epoch", "train_counter")}
+    state = made.state(w=made.variable("w"), opt=made.object(_iterations=count, _variables=count), **counters)
+    assert set(made.tensors) - state.names == {"w"}
+    assert (state.step, state.epoch) == (3, None)
 
 
 def test_slots_without_the_name_of_an_optimizer():

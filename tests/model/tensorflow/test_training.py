@@ -126,6 +126,16 @@ def test_an_optimizer_of_keras_in_a_graph():
     assert state.names == set(found) - {"d/kernel", "beta_1"}
 
 
+def test_the_settings_of_ftrl_are_no_weights():
+    own = ("beta", "learning_rate_power", "l1_regularization_strength", "l2_regularization_strength")
+    found = variables("d/beta", "training/Ftrl/d/beta/linear") | tensors(
+        **{f"training/Ftrl/{name}": np.float32(0.5) for name in own}
+    )
+    state = training_state(found)
+    assert state.hyperparameters == dict.fromkeys(own, 0.5)
+    assert set(found) - state.names == {"d/beta"}
+
+
 def test_powers_of_two_optimizers_are_told_apart():
     state = training_state(
         variables("w", "w/Adam") | tensors(**{"a/beta1_power": np.float32(0.5), "b/beta1_power": np.float32(0.25)})

@@ -215,6 +215,7 @@ def _names(message: TrackableObjectGraph, tensors: Mapping[str, Tensor]) -> dict
     taken: set[str] = set()
     for key in tensors:
         is_name = len(full[key]) <= DEFAULT.name_bytes and not _MADE_UP.fullmatch(full[key])
+        is_name = is_name and full[key] != key  # as some versions call variables that are in parts
         choices = [full[key]] if is_name and often[full[key]] == 1 else []
         choices += [plain[key]] if also[plain[key]] == 1 else []
         free = (name for name in choices if name and name not in taken and (name == key or name not in tensors))

@@ -9,7 +9,9 @@ Source: tensorflow/core/protobuf/trackable_object_graph.proto, keras/src/optimiz
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from functools import cached_property
 
 from panmodel.errors import LimitError
 from panmodel.limits import DEFAULT
@@ -27,7 +29,15 @@ _MOST_WORDS = 8  # of a slot's name
 _MOST_SCOPES = 3  # before a slot's name
 #: Lists of slots by what an optimizer calls them, where that is no plural.
 _LISTS = {"model_variables_moving_average": "average", "accumulated_gradients": "gradient_accumulator"}
+#: How the names of slots end: "adam/net_dense_kernel_momentum", "adagrad/accumulator".
+_SLOT = re.compile(
+    r"(?:^|[/_])(momentum|velocity|velocity_hat|norm|linear|accumulator|gradient_accumulator|average|average_gradient"
+    r"|accumulated_grad|accumulated_delta_var)(?:_\d+)?$"
+)
+_LONGEST_SLOT = 64
 _STEPS = ("global_step", "step", "steps")
+#: What the callback of Keras counts that resumes a run which was cut off.
+_BACKUPS = ("ckpt_saved_epoch", "ckpt_saved_batch", "train_counter")
 #: Slots → kind of the optimizer, for files that do not name it.
 _KINDS = {
     frozenset(["m", "v"]): "adam",
@@ -84,6 +94,8 @@ class _Finder:
         root = dict(self._nodes[0].children)
         steps = [self._take_counter(root, name) for name in (*_STEPS, "save_counter")]
         epoch = self._take_counter(root, "epoch")
+        for name in _BACKUPS:
+            self._take_counter(root, name)
         if not self._names:
             return None
         self._take_metrics(root)
@@ -116,6 +128,7 @@ class _Finder:
         listed = [name for name in self._listed(children, "_variables") if name not in among]
         own = [name for name in listed if name not in self._names]
         self._take_listed(own, weights, self._take_lists(children, weights))
+        self._take_fillers(children)
         found = frozenset(slot for slots in self._slots.values() for slot in slots)
         self._take_kind(counters, listed + [name for slot in node.slots for name in self._of(slot.node)], node, found)
 
@@ -140,6 +153,26 @@ class _Finder:
                 taken.add(name)
         return frozenset(taken)
 
+    def _take_fillers(self, children: Mapping[str, int]) -> None:
+        """What only lists of an optimizer hold: single numbers for the weights that have no such slot."""
+        lists = {number for child, number in children.items() if child != "_trainable_variables"}
+        for number in lists:
+            items = self._nodes[number].children
+            self._count(len(items))
+            for at, item in items:
+                missing = [name for name in self._of(item) if name not in self._names]
+                if missing and at.isdecimal() and self._parents[item] <= lists:
+                    self._names.update(dict.fromkeys(missing))
+
+    @cached_property
+    def _parents(self) -> dict[int, set[int]]:
+        """The objects that call an object theirs."""
+        found: dict[int, set[int]] = {}
+        for number, node in enumerate(self._nodes):
+            for _, child in node.children:
+                found.setdefault(child, set()).add(number)
+        return found
+
     def _items(self, number: int) -> list[tuple[int, str]]:
         """The tensors in a list, each with its place."""
         items = self._nodes[number].children
@@ -153,11 +186,60 @@ class _Finder:
         variables = frozenset(weights) or self._tensors.keys() - set(own)
         self._count(len(variables))
         flat = {name.replace("/", "_"): name for name in variables}
+        left = []
         for name in own:
             self._names[name] = None
             found = _named_slot(name, variables, flat) if name not in placed else None
             if found is not None:
                 self._slots.setdefault(found[0], {})[found[1]] = self._tensors[name]
+            elif name not in placed:
+                left.append(name)
+        full = {known.tensor: known.full_name for node in self._nodes for known in node.attributes} if left else {}
+        if left and weights:
+            self._take_ordered(left, weights, full)
+        elif left:
+            self._take_namesakes(left, frozenset(own), full)
+
+    def _take_ordered(self, left: list[str], weights: list[str], full: Mapping[str, str]) -> None:
+        """The slots whose names tell which slot they are, and not of which weight: one for each, in their order."""
+        slots: dict[str, list[str]] = {}
+        for name in left:
+            if found := _SLOT.search(full.get(name, "")[-_LONGEST_SLOT:]):
+                slots.setdefault(found[1], []).append(name)
+        for slot, names in slots.items():
+            self._take_pairs(slot, weights, names)
+
+    def _take_pairs(self, slot: str, weights: list[str], names: list[str]) -> None:
+        pairs = list(zip(weights, names, strict=False))
+        alike = all(self._tensors[weight].shape == self._tensors[name].shape for weight, name in pairs)
+        if alike and len(weights) == len(names):
+            for weight, name in pairs:
+                self._slots.setdefault(weight, {})[slot] = self._tensors[name]
+
+    def _take_namesakes(self, left: list[str], own: frozenset[str], full: Mapping[str, str]) -> None:
+        """The slots of weights that have one name in different models: these follow each other as their slots do."""
+        weights: dict[str, list[str]] = {}
+        for name in self._in_order():
+            if name not in own and full[name]:
+                weights.setdefault(full[name], []).append(name)
+        slots: dict[tuple[str, str], list[str]] = {}
+        for name in left:
+            found = _named_slot(full.get(name, ""), weights.keys(), {})
+            if found is not None:
+                slots.setdefault(found, []).append(name)
+        for (shared, slot), names in slots.items():
+            self._take_pairs(slot, weights[shared], names)
+
+    def _in_order(self) -> Iterator[str]:
+        """All tensors of objects, in the order in which the objects call each other theirs."""
+        pending, seen = [0], set[int]()
+        while pending:
+            number = pending.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            yield from dict.fromkeys(self._of(number))
+            pending.extend(child for _, child in reversed(self._nodes[number].children))
 
     def _take_scales(self, children: Mapping[str, int]) -> None:
         """What an optimizer keeps that only scales the loss: the one inside trains, and counts the steps."""
@@ -226,7 +308,7 @@ class _Finder:
         return value
 
 
-def _named_slot(name: str, variables: frozenset[str] | set[str], flat: Mapping[str, str]) -> tuple[str, str] | None:
+def _named_slot(name: str, variables: Set[str], flat: Mapping[str, str]) -> tuple[str, str] | None:
     """The variable and the slot that a name tells."""
     parts = name.split("/", _MOST_SCOPES)
     for place in range(1, len(parts)):  # "Adam/m/dense/kernel"

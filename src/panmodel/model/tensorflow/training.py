@@ -25,7 +25,8 @@ _SCALAR = re.compile(
     r"|(?P<rate>beta[12]_power|learning_rate|lr|loss_scale|current_loss_scale|(?:num_)?(?:good|bad)_steps))(?:_\d+)?"
 )
 _KERAS_SCALAR = re.compile(
-    rf"(?:.*/)?(?:{KERAS})(?:_\d+)?/(?:(?P<step>iter)|(?P<rate>beta_1|beta_2|decay|learning_rate|momentum|rho|epsilon))"
+    rf"(?:.*/)?(?:{KERAS})(?:_\d+)?/(?:(?P<step>iter)|(?P<rate>beta_1|beta_2|decay|learning_rate|momentum|rho|epsilon"
+    r"|momentum_cache|beta|learning_rate_power|l[12]_regularization_strength))"
 )
 
 
