@@ -76,6 +76,17 @@ def test_optimizers_are_found_wherever_they_are() -> None:
     assert not find_optimizers(mapping({"state": listed(), "param_groups": 3}))
 
 
+def test_lists_of_slots_as_fastai_has_them() -> None:
+    slots = [mapping({"grad_avg": Leaf("0/m"), "sqr_avg": Leaf("0/m"), "step": 7}), mapping({})]
+    settings = listed(mapping({"lr": 0.1, "wd": 0.01}))
+    for hypers in (settings, Branch("object", (("items", settings),), "fastcore.foundation.L")):
+        found = only(mapping({"opt": mapping({"state": listed(*slots), "hypers": hypers})}))
+        assert (found.path, found.kind(), found.settings()) == (("opt",), "adam", {"lr": 0.1, "wd": 0.01})
+        assert names_of_parameters([found], PARAMETERS[:2], SLOTS) == [{0: "a.weight", 1: "a.bias"}]
+    assert not find_optimizers(mapping({"state": listed(*slots), "hypers": listed()}))
+    assert not find_optimizers(mapping({"state": listed(1), "hypers": settings}))
+
+
 def test_settings_of_one_group_and_of_several() -> None:
     betas = Branch("tuple", ((0, 0.9), (1, 0.99)))
     first: dict[Key, Node] = {"lr": 0.1, "betas": betas, "params": listed(0), "x": mapping({}), "t": Leaf("t")}
@@ -127,6 +138,21 @@ def test_what_does_not_fit_is_not_named() -> None:
     assert names(state({0: ("m",)}, {"params": listed(0, 1)}), SLOTS) == {}
     assert names(state({1: ("m",)}, {"params": listed(1, 0, 2)}), SLOTS) == {}
     assert names(state({0: ("m",)}, {"params": listed(0, mapping({}), 2)}), SLOTS) == {}
+
+
+def test_buffers_and_frozen_parameters_are_left_out_where_shapes_leave_no_doubt() -> None:
+    more = [("scale", zeros()), *PARAMETERS[:1], ("table", zeros(9)), *PARAMETERS[1:], ("metric", zeros())]
+    node = state({0: ("m", "step"), 1: ("m",), 2: ("m",)}, {"params": listed(0, 1, 2)})
+    named = {0: "a.weight", 1: "a.bias", 2: "b.weight"}
+    assert names_of_parameters([only(node)], more, SLOTS) == [named]
+    last = state({2: ("m",)}, {"params": listed(2)})
+    assert names_of_parameters([only(last)], more, SLOTS) == [{2: "b.weight"}]
+    assert names_of_parameters([only(node)], [*more, ("c.weight", zeros(4, 2))], SLOTS) == [{}]  # b or c
+    assert names_of_parameters([only(node)], [*more[:1], *more[2:]], SLOTS) == [{}]  # a.weight is not there
+    parted = state({0: ("m",), 1: ("m",)}, {"params": listed(0)}, {"params": listed(1)})
+    assert names_of_parameters([only(parted)], more, SLOTS) == [{}]  # groups may be in any order
+    without_slots = state({0: ("m",)}, {"params": listed(0, 1)})
+    assert names_of_parameters([only(without_slots)], more, SLOTS) == [{}]
 
 
 def test_names_that_the_file_says_count() -> None:

@@ -118,6 +118,16 @@ def test_buffers_integers_and_ties_take_no_slot() -> None:
     assert (state.optimizer, state.names) == ("sgd", {"m0", "m1"})
 
 
+def test_copies_that_are_averaged_take_no_slot() -> None:
+    tensors: dict[str, Tensor] = {name: ArrayTensor(np.zeros(3)) for name in ("model.w", "model_ema.w", "m")}
+    groups = Branch("list", ((0, mapping({"params": Branch("list", ((0, 0),))})),))
+    optimizer = mapping({"state": mapping({0: mapping({"m": Leaf("m")})}), "param_groups": groups})
+    both = {"model": mapping({"w": Leaf("model.w")}), "model_ema": mapping({"w": Leaf("model_ema.w")})}
+    state, _ = told(mapping({**both, "optimizer": optimizer}), tensors)
+    assert state is not None
+    assert list(state.slots) == ["model.w"]
+
+
 def test_slots_that_do_not_fit_keep_their_number() -> None:
     tensors: dict[str, Tensor] = {"w": ArrayTensor(np.zeros(4)), "m": ArrayTensor(np.zeros(3))}
     groups = Branch("list", ((0, mapping({"params": Branch("list", ((0, 0),))})),))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from panmodel.model.tensor import Tensor
@@ -29,6 +29,9 @@ _KINDS_BY_SLOTS = (
     ({"exp_avg", "exp_inf"}, "adamax"),
     ({"square_avg", "acc_delta"}, "adadelta"),
     ({"square_avg"}, "rmsprop"),
+    ({"grad_avg", "sqr_avg"}, "adam"),  # of fastai
+    ({"sqr_avg"}, "rmsprop"),
+    ({"grad_avg"}, "sgd"),
     ({"momentum_buffer"}, "sgd"),
     ({"prev", "step_size"}, "rprop"),
     ({"ax", "eta", "mu"}, "asgd"),
@@ -129,6 +132,8 @@ def find_optimizers(root: Node) -> list[Optimizer]:
         state, groups = node.get("state"), _groups(node, path)
         if isinstance(state, Branch) and state.is_mapping and groups is not None:
             found.append(Optimizer(path, state, groups, node.cls))
+        elif isinstance(state, Branch) and (groups := _groups_of_list(state, node.get("hypers"))):
+            found.append(Optimizer(path, state, groups))
         else:
             pending.extend(((*path, key), child) for key, child in reversed(node.items))
     return found
@@ -140,6 +145,20 @@ def _groups(node: Branch, path: tuple[Key, ...]) -> tuple[Branch, ...] | None:
     if isinstance(groups, Branch) and not groups.is_mapping:
         return tuple(group for _, group in groups.items if isinstance(group, Branch) and group.is_mapping)
     return () if groups is None and path and "optim" in str(path[-1]) else None
+
+
+def _groups_of_list(state: Branch, settings: Node) -> tuple[Branch, ...]:
+    """The groups of an optimizer of fastai: slots are a list in the order of the parameters, settings one of groups.
+
+    Which parameters are in which group is not said: the first has them all.
+    """
+    if isinstance(settings, Branch) and settings.kind == "object":  # fastcore's list
+        settings = settings.get("items")
+    groups = [group for group in _members(settings) if isinstance(group, Branch) and group.is_mapping]
+    if not groups or state.is_mapping or not all(isinstance(slots, Branch) for slots in _members(state)):
+        return ()
+    indices = Branch("list", tuple((number, number) for number in range(len(state.items))))
+    return replace(groups[0], items=(*groups[0].items, ("params", indices))), *groups[1:]
 
 
 def names_of_parameters(
@@ -181,23 +200,57 @@ def _told_names(optimizer: Optimizer) -> dict[Key, str] | None:
 
 
 def _by_order(optimizer: Optimizer, parameters: Parameters, tensors: Mapping[str, Tensor]) -> dict[Key, str]:
-    """By the order of the state dict; or matrices before vectors, or after, as weight decay parts them into groups."""
+    """By the order of the state dict; or matrices before vectors, or after, as weight decay parts them into groups.
+
+    The state dict may hold more than the optimizer was given: buffers, metrics, parameters that are not trained. The
+    names of one group are sure all the same if there is one way alone to leave the others out.
+    """
     indices = optimizer.indices
-    if len(indices) != len(parameters) or not all(map(_is_index, indices)):
+    if not indices or len(indices) > len(parameters) or not all(map(_is_index, indices)):
         return {}
     shapes = {
         index: {slot: tensors[leaf.name].shape for slot, leaf in slots.items()} for index, slots in optimizer.slots()
     }
+    wanted = [shapes.get(index, {}) for index in indices]  # type: ignore[arg-type]
+    if len(indices) < len(parameters):
+        names = _only_choice(wanted, parameters) if len(optimizer.groups) == 1 else []
+        return dict(zip(indices, names, strict=False))  # type: ignore[arg-type]
     orders = [list(parameters)]
     if len(optimizer.groups) == 2:
         matrices = [entry for entry in parameters if len(entry[1].shape) > 1]
         vectors = [entry for entry in parameters if len(entry[1].shape) <= 1]
         orders += [matrices + vectors, vectors + matrices]
     for order in orders:
-        pairs = list(zip(indices, order, strict=True))
-        if all(_fits(shapes.get(index, {}), tensor.shape) for index, (_, tensor) in pairs):  # type: ignore[arg-type]
-            return {index: name for index, (name, _) in pairs}  # type: ignore[misc]
+        if all(_fits(slots, tensor.shape) for slots, (_, tensor) in zip(wanted, order, strict=True)):
+            return {index: name for index, (name, _) in zip(indices, order, strict=True)}  # type: ignore[misc]
     return {}
+
+
+def _only_choice(wanted: Sequence[Mapping[str, tuple[int, ...]]], parameters: Parameters) -> list[str]:
+    """The names of those parameters, in their order, that fit the slots; none if there are several ways to choose.
+
+    The first way takes each as early as it can be, the last way as late: if they agree, there is no other.
+    """
+    first, last = (_earliest(slots, given) for slots, given in ((wanted, parameters), (wanted[::-1], parameters[::-1])))
+    places = [len(parameters) - 1 - place for place in reversed(last)]
+    return [parameters[place][0] for place in first] if first == places else []
+
+
+def _earliest(wanted: Sequence[Mapping[str, tuple[int, ...]]], parameters: Parameters) -> list[int]:
+    """The place of the first parameter that fits each, behind that of the one before; empty if there is none."""
+    found: list[int] = []
+    places = iter(range(len(parameters)))
+    for slots in wanted:
+        place = next((place for place in places if _fits_closely(slots, parameters[place][1].shape)), None)
+        if place is None:
+            return []
+        found.append(place)
+    return found
+
+
+def _fits_closely(slots: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]) -> bool:
+    """Whether slots are of a parameter of that shape, and one of them has just that shape."""
+    return _fits(slots, shape) and shape in slots.values()
 
 
 def _fits(slots: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]) -> bool:

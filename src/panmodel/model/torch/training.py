@@ -36,16 +36,22 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 def state_dict_key(root: Node) -> str:
     """The key under which a checkpoint keeps the model's state dict, "" if there is not exactly one."""
+    key = _trained_key(root)
+    if not key or not isinstance(root, Branch):
+        return ""
+    names = _keys(root.get(key))
+    others = ((other, node) for other, node in root.items if isinstance(other, str) and other != key)
+    there = ((other, node) for other, node in others if is_state_dict(node))
+    copies = [other for other, node in there if _AVERAGED.fullmatch(other) or names & _keys(node)]
+    return "" if copies else key
+
+
+def _trained_key(root: Node) -> str:
+    """The key of the state dict that is trained, whatever copies of it there are; "" if there is not exactly one."""
     if not isinstance(root, Branch) or not root.is_mapping:
         return ""
-    there = {key: node for key, node in root.items if isinstance(key, str) and is_state_dict(node)}
-    found = [key for key in _STATE_DICTS if key in there]
-    if len(found) != 1:
-        return ""
-    names = _keys(there[found[0]])
-    others = (key for key in there if key != found[0])
-    copies = [key for key in others if _AVERAGED.fullmatch(key) or names & _keys(there[key])]
-    return "" if copies else found[0]
+    found = [key for key in _STATE_DICTS if is_state_dict(root.get(key))]
+    return found[0] if len(found) == 1 else ""
 
 
 def is_state_dict(node: Node) -> bool:
@@ -155,7 +161,7 @@ def _read_optimizers(
 
 def _parameters(root: Node, training: frozenset[str], tensors: Mapping[str, Tensor]) -> Parameters:
     """What an optimizer may have slots for, in the order of the state dict: no buffer, no integers, ties once."""
-    key = state_dict_key(root)
+    key = _trained_key(root)
     inside = root.get(key) if key and isinstance(root, Branch) else root
     found: list[tuple[str, Tensor]] = []
     seen: set[int] = set()
