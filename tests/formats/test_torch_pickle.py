@@ -410,3 +410,13 @@ def test_a_state_dict_of_tensorflow_s_names_tells_its_training_state(tmp_path):
         found = pm.read(tmp_path / name if shard_size is None else tmp_path / "b.bin.index.json")
         assert (found.training.step, found.training.optimizer) == (7, "adam")
         assert list(found.training.slots["w"]) == ["m", "v"] and list(found.weights) == ["w"]
+
+
+def test_a_shard_without_its_index_is_said_to_be_a_part(tmp_path):
+    tensors = {name: ArrayTensor(np.ones(4, np.float32)) for name in "ab"}
+    pm.write(Model("any", tensors=tensors), tmp_path / "m.bin", shard_size=16)
+    part = tmp_path / "m-00001-of-00002.bin"
+    assert pm.read(part).notices == [] and len(pm.read(part).tensors) == 2
+    (tmp_path / "m.bin.index.json").unlink()
+    (notice,) = pm.read(part).notices
+    assert "one of 2 files" in str(notice)

@@ -111,6 +111,8 @@ def read(location: Location) -> Model:
     main = shards.main_file(location, _KIND) or location
     index = shards.find_index(main, _KIND)
     model = _read_file(main.open()) if index is None else _read_shards(index, str(location))
+    if index is None:
+        model.notices += shards.lone_shard(main)
     if model.structure is None:  # tensors of a TensorFlow checkpoint still tell their slots by their names
         model.training = training_state(model.tensors)
     return model
