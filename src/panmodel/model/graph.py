@@ -33,11 +33,12 @@ class Remarks:
 
     Attributes:
         text: For people.
-        properties: For programs, such as the exporter that made the part.
+        properties: For programs: keys and values, each pair encoded as ONNX does. There are several for every node of
+            some exporters, and they go along unread.
     """
 
     text: str = ""
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: tuple[bytes, ...] = ()
 
 
 @dataclass(eq=False, slots=True)

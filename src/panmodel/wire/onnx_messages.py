@@ -1,7 +1,8 @@
 """ONNX's protocol buffer messages.
 
 Only what is needed of them; device configurations and what is said of attributes are skipped when read. Large payloads
-stay in the file: `raw_data` as an extent, lists of numbers packed.
+stay in the file: `raw_data` as an extent, lists of numbers packed. So do the properties of parts of a graph, which are
+several for every node and are not decoded.
 
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
@@ -71,7 +72,7 @@ class ValueInfoProto(Message):
     name: str = single(1, "string")
     type: TypeProto | None = single(2, lambda: TypeProto)
     doc_string: str = single(3, "string")
-    metadata_props: Sequence[StringStringEntryProto] = repeated(4, lambda: StringStringEntryProto)
+    metadata_props: Sequence[bytes] = repeated(4, "bytes")
 
 
 class TensorProto(Message):
@@ -91,7 +92,7 @@ class TensorProto(Message):
     doc_string: str = single(12, "string")
     external_data: Sequence[StringStringEntryProto] = repeated(13, lambda: StringStringEntryProto)
     data_location: int = single(14, "enum")
-    metadata_props: Sequence[StringStringEntryProto] = repeated(16, lambda: StringStringEntryProto)
+    metadata_props: Sequence[bytes] = repeated(16, "bytes")
 
 
 class SparseTensorProto(Message):
@@ -133,7 +134,7 @@ class NodeProto(Message):
     doc_string: str = single(6, "string")
     domain: str = single(7, "string")
     overload: str = single(8, "string")
-    metadata_props: Sequence[StringStringEntryProto] = repeated(9, lambda: StringStringEntryProto)
+    metadata_props: Sequence[bytes] = repeated(9, "bytes")
 
 
 class GraphProto(Message):
@@ -148,7 +149,7 @@ class GraphProto(Message):
     value_info: Sequence[ValueInfoProto] = repeated(13, lambda: ValueInfoProto)
     quantization_annotation: Sequence[bytes] = repeated(14, "bytes")
     sparse_initializer: Sequence[SparseTensorProto] = repeated(15, lambda: SparseTensorProto)
-    metadata_props: Sequence[StringStringEntryProto] = repeated(16, lambda: StringStringEntryProto)
+    metadata_props: Sequence[bytes] = repeated(16, "bytes")
 
 
 class FunctionProto(Message):

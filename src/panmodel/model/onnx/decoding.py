@@ -210,7 +210,7 @@ _CONTENT = 4096
 def _remarks(message: GraphProto | NodeProto | TensorProto | ValueInfoProto) -> Remarks | None:
     if not message.has("doc_string") and not message.has("metadata_props"):
         return None
-    return Remarks(message.doc_string, {entry.key: entry.value for entry in message.metadata_props})
+    return Remarks(message.doc_string, tuple(message.metadata_props))
 
 
 def _trimmed(names: Sequence[str]) -> list[str]:

@@ -22,7 +22,6 @@ from panmodel.wire.onnx_messages import (
     ModelProto,
     NodeProto,
     OperatorSetIdProto,
-    StringStringEntryProto,
     TensorProto,
     TensorShapeProto,
     TensorTypeProto,
@@ -222,8 +221,7 @@ def _remarked(message: M, remarks: Remarks | None) -> M:
     if remarks is not None and remarks.text:
         message.doc_string = remarks.text
     if remarks is not None and remarks.properties:
-        entries = remarks.properties.items()
-        message.metadata_props = [StringStringEntryProto(key=key, value=value) for key, value in entries]
+        message.metadata_props = remarks.properties
     return message
 
 
