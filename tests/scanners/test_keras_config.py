@@ -62,6 +62,14 @@ def test_layers_of_keras_are_clean(tmp_path):
     assert (found.verdict, rules_of(found)) == (CLEAN, set())
 
 
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Lion", "CustomScaleLayer"])
+def test_classes_that_keras_registers_like_those_of_users_are_clean(tmp_path, name):
+    plain = {"class_name": f"Custom>{name}", "config": {"name": name, "learning_rate": 0.1}}
+    assert scan_bytes(tmp_path, json.dumps({"optimizer_config": plain}).encode()).verdict is CLEAN
+    plain["class_name"] = "Custom>Mine"
+    assert scan_bytes(tmp_path, json.dumps({"optimizer_config": plain}).encode()).verdict is UNDECIDED
+
+
 @pytest.mark.parametrize("custom", [layer("Mine", "mine.layers"), layer("Mine", None), function("builtins", "my_relu")])
 def test_what_the_caller_hands_in_is_undecided(tmp_path, custom):
     found = scan_bytes(tmp_path, json.dumps(model(custom)).encode())

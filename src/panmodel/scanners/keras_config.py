@@ -108,6 +108,17 @@ _ALSO = frozenset(
         "__dict__",
     }
 )
+#: Classes of its own that Keras 2.10 to 2.15 registers as it registers those of a user.
+_REGISTERED = frozenset(
+    {
+        f"Custom>{name}"
+        for name in (
+            *("Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop", "SGD"),
+            *("CustomScaleLayer", "SharpnessAwareMinimization"),
+        )
+    }
+)
+_ALSO |= _REGISTERED
 _OWN_MODULES = re.compile(
     r"(tensorflow\.python\.|tf_)?keras(\.src)?(\.(layers|models|engine|optimizers|losses|metrics|initializers"
     r"|regularizers|constraints|activations|dtype_policies|mixed_precision|quantizers|ops|legacy|random)(\.\w+)*)?"
