@@ -1,3 +1,4 @@
+import base64
 import json
 
 import pytest
@@ -37,6 +38,27 @@ LAMBDA = json.dumps({"class_name": "Lambda", "config": {"name": "l", "function":
 )
 def test_descriptions_begin_behind_white_space_and_quotes(tmp_path, text):
     assert "PM-KERAS-LAMBDA" in rules_of(scan_bytes(tmp_path, text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("pickled", "verdict"),
+    [
+        (b"\x80\x04N.", CLEAN),
+        (b"\x80\x04\x8c\x07my.nets\x8c\x03Net\x93.", UNDECIDED),
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.", DANGEROUS),
+        (b"cos\nsystem\n(S'true'\ntR.", DANGEROUS),
+        (b"\x80\x04\x8c", UNDECIDED),
+    ],
+)
+def test_pickles_of_stable_baselines_are_looked_into(tmp_path, pickled, verdict):
+    text = base64.b64encode(pickled).decode()
+    held = {"policy": {"layers": [{":type:": "a", ":serialized:": "-" + text}]}, "n": 1}
+    assert scan_bytes(tmp_path, json.dumps(held).encode()).verdict is verdict
+    assert scan_bytes(tmp_path, json.dumps({":serialized:": text}).encode()).verdict is verdict
+
+
+def test_what_is_no_base64_text_is_undecided(tmp_path):
+    assert scan_bytes(tmp_path, b'{"a": {":serialized:": "gAWV1"}}').verdict is UNDECIDED
 
 
 def test_tables_with_quotes_are_text(tmp_path):

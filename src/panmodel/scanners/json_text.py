@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from panmodel.errors import LimitError
+from panmodel.io.source import MemorySource
 from panmodel.model.finding import Level, Rule
-from panmodel.model.scanner import Scanner, Subject, climbs_out
+from panmodel.model.scanner import UNREADABLE, Scanner, Subject, climbs_out
 from panmodel.scanners.keras_config import LARGEST, RULES, scan_text
 
 SHARD = Rule(
@@ -25,6 +28,8 @@ REMOTE = Rule(
 )
 _WINDOW = 1 << 16
 _WRAPPED = 4  # strings of JSON within each other
+#: Under which Stable-Baselines3 keeps what has no form in JSON: base64 text of a pickle, which loading unpickles.
+_PICKLED = ":serialized:"
 _IMPORTED = ("auto_map", "_target_", "custom_pipelines")
 
 
@@ -76,11 +81,31 @@ def scan(subject: Subject) -> None:
             return
         text = inner.encode("utf-8", "surrogatepass")
     value = scan_text(subject, text)
+    for path, pickled in _pickled(value):
+        try:
+            content = base64.b64decode(pickled.encode("utf-8", "replace"))  # what is no base64 is passed over
+        except binascii.Error as error:
+            subject.report(UNREADABLE, f"{path[:200]!r} is said to be a pickle in base64 text: {error}")
+        else:
+            subject.inside(MemorySource(content, subject.source.name), path)
     if isinstance(value, dict):
         _judge_index(subject, value)
         for key in _IMPORTED:
             if key in value:
                 subject.report(REMOTE, f"{key!r} names {str(value[key])[:200]}")
+
+
+def _pickled(value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a JSON value that is a pickle, with the keys that lead to it."""
+    pending = [("", value)]
+    while pending:
+        path, item = pending.pop()
+        if isinstance(item, dict):
+            if isinstance(text := item.get(_PICKLED), str):
+                yield path.lstrip("."), text
+            pending += [(f"{path}.{key}"[-200:], part) for key, part in item.items() if isinstance(part, (dict, list))]
+        elif isinstance(item, list):
+            pending += [(path, part) for part in item if isinstance(part, (dict, list))]
 
 
 def _judge_index(subject: Subject, value: Mapping[str, Any]) -> None:
