@@ -48,3 +48,23 @@ def test_names_in_files_within_a_pickle_are_names_of_the_whole() -> None:
     found = load(MemorySource(outer))
     assert {str(name) for name in found.unknown} == {"os.system", "own.mentioned", "own.outside"}
     assert found.called == {Global("os", "system")}
+
+
+@pytest.mark.parametrize("package", [b"joblib", b"sklearn.externals.joblib"])
+def test_files_of_joblib_are_not_called_damaged(package: bytes) -> None:
+    wrapper = b"c" + package + b".numpy_pickle\nNumpyArrayWrapper\n)\x81}b"
+    with pytest.raises(UnsupportedError, match="joblib") as caught:
+        load(MemorySource(b"\x80\x04}" + wrapper + b"\xff\xff\0\0."))
+    assert "numpy.savez" in str(caught.value)
+    with pytest.raises(CorruptError):
+        load(MemorySource(b"\x80\x04}" + wrapper.replace(b"joblib", b"other") + b"\xff\xff\0\0."))
+
+
+def test_references_are_told_from_calls() -> None:
+    partial = b"cfunctools\npartial\ncm\nf\n\x85R"
+    found = load(MemorySource(partial + b"."))
+    assert (found.referring, found.called) == ({Global("functools", "partial")}, set())
+    found = load(MemorySource(partial + partial + b")R\x86."))
+    assert found.called == found.recalled == {Global("functools", "partial")} and not found.referring
+    found = load(MemorySource(b"cm\nC\nK\x01\x85Rcm\nD\n)R)R\x86."))
+    assert found.given == {Global("m", "C"), Global("m", "D")} and found.recalled == {Global("m", "D")}

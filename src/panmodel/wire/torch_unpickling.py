@@ -15,6 +15,8 @@ from panmodel.wire.torch_names import UNTYPED_STORAGES, AllowList
 from panmodel.wire.zip import Archive
 
 _WINDOW = 1 << 14  # bytes of a file in which the end of a pickle is looked for at first
+#: What stands before each array in a file of joblib, or of the joblib that scikit-learn had.
+_JOBLIB = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _NESTED = Global("torch.storage", "_load_from_bytes")
 #: Storages that have a class in pickles that C++ writes, and none in Python.
 CPP_STORAGES = {
@@ -112,7 +114,16 @@ class Unpickling:
             building=allowed.set_state,
             limits=self.limits,
         )
-        value = machine.run()
+        try:
+            value = machine.run()
+        except CorruptError:
+            if any(name.name == _JOBLIB[1] and name.module.endswith(_JOBLIB[0]) for name in machine.globals):
+                message = (
+                    "a file of joblib, which puts the bytes of arrays between the opcodes of its pickle, is not read"
+                )
+                hint = "load it with joblib and save the arrays with numpy.savez, or the tensors with torch.save"
+                raise UnsupportedError(message, where=where, hint=hint) from None
+            raise
         for name, position in machine.globals.items():
             if name not in allowed.known:
                 self.unknown.setdefault(name, position)
