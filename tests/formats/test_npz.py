@@ -133,6 +133,16 @@ def test_what_is_no_tensor_is_left_out_beside_others(tmp_path: Path) -> None:
     assert times.names == ("saved", "read") and "M8[s]" in str(times)
 
 
+@pytest.mark.parametrize("length", [100, 245, 246, 247, 300, 60_000])
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_headers_may_be_of_any_length(tmp_path: Path, version: int, length: int) -> None:
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }".ljust(length - 1) + b"\n"
+    data = b"\x93NUMPY" + bytes([version, 0]) + length.to_bytes(2 if version == 1 else 4, "little") + text
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", data + np.float32([1, 2]).tobytes())
+    assert read(tmp_path / "a.npz").tensors["a"].numpy().tolist() == [1, 2]
+
+
 def test_folders_in_between_are_no_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **ARRAYS)
     with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:

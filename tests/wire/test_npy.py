@@ -34,6 +34,12 @@ def test_every_version_is_read(version):
     assert (found.begin, found.nbytes) == (128, 12)
 
 
+@pytest.mark.parametrize("text", ["(3, )\n", "x {'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n"])
+def test_a_header_is_a_dictionary_from_its_beginning(text):
+    with pytest.raises(CorruptError, match="no dictionary"):
+        read_header(header(text), "x")
+
+
 def test_the_order_of_axes_counts_only_where_there_are_several():
     assert read_header(saved(np.asfortranarray(np.zeros((2, 3)))), "x").fortran_order
     assert not read_header(described("(3, 1)", order="True"), "x").fortran_order
