@@ -68,6 +68,9 @@ HOSTILE = {
     "getattr chain": b"cbuiltins\ngetattr\n(cposix\nsystem\nS'__call__'\ntR.",
     "dotted name": stacked("torch.nn.modules.module", "torch.hub.load"),
     "extension": b"\x80\x02\x82\x01.",
+    "extension without a mark": b"\x82\x01(S'true'\ntR.",
+    "extensions in a list": b"(\x83\x01\x00\x84\x01\x00\x00\x00l.",
+    "extension and more": b"\x82\x01" + SYSTEM + b".",
     "module of the rebuilt tensor": b"\x80\x02ctorch._utils\n_import_dotted_name\nX\x02\x00\x00\x00os\x85R.",
     "factory": b"\x80\x02ccollections\ndefaultdict\ncposix\nsystem\n\x85R.",
     "frame": b"\x80\x04\x95" + struct.pack("<Q", 60) + stacked("posix", "system", b"\x8c\x04true\x85")[2:] + bytes(40),
@@ -105,6 +108,12 @@ def test_what_would_execute_is_dangerous_whatever_it_is_called(tmp_path, kind, n
     found = scan_bytes(tmp_path, HOSTILE[kind], name)
     assert found.verdict is DANGEROUS
     assert rules_of(found) & {"PM-PICKLE-GLOBAL", "PM-PICKLE-NESTED", "PM-PICKLE-EXTENSION"}
+
+
+@pytest.mark.parametrize("opcode", [0x82, 0x83, 0x84])
+def test_raw_numbers_that_begin_like_an_extension_are_no_pickle(tmp_path, opcode):
+    found = scan_bytes(tmp_path, bytes([opcode]) + bytes.fromhex("c1753d6c1b123f61e10c3ff12f363fd6b11a3f"), "raw.bin")
+    assert found.verdict is not DANGEROUS
 
 
 def test_findings_say_name_and_place(tmp_path):

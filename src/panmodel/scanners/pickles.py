@@ -63,6 +63,10 @@ TRAILING = Rule(
 _TORCH_MAGIC, _TORCH_PICKLES = 0x1950A86A20F9469CFC6C, 5
 _HIGHEST = 5
 _FIRST_WINDOW = 4 << 20
+#: Opcodes that name an entry of the extension registry → their bytes; and what could stand in their place.
+_EXTENSION_SIZES = {0x82: 2, 0x83: 3, 0x84: 5}
+_ENTRY = b"cextension\nentry\n"
+_MOST_ENTRIES = 4  # that are looked behind
 _STREAMS, _NESTED = 10_000, 20
 _PROBE = 1 << 16  # bytes that tell whether what is marked as a pickle goes on as one
 _BEGIN = re.compile(rb"\x80[\x00-\x05]")
@@ -96,9 +100,24 @@ def recognises(subject: Subject) -> bool:
         stream = run(subject, _loaded(subject.source, _PROBE), 0)
         return stream.acts() or bool(stream.names) or type(stream.error) is not CorruptError
     data, stream = subject.once(_first)
+    if isinstance(stream.error, UnsafeError) and not stream.acts():
+        return _goes_on_extended(subject, data, stream)
     if stream.acts() or stream.may_go_on():
         return True
     return stream.error is None and not data[stream.end :].strip() and subject.source.size == len(data)
+
+
+def _goes_on_extended(subject: Subject, data: bytes, stream: Stream) -> bool:
+    """Whether it runs on behind an entry of the extension registry: raw numbers may begin like one."""
+    for _ in range(_MOST_ENTRIES):
+        at = stream.end - 1
+        if at < 0 or data[at] not in _EXTENSION_SIZES:
+            return True
+        data = data[:at] + _ENTRY + data[at + _EXTENSION_SIZES[data[at]] :]
+        stream = run(subject, data, 0)
+        if not isinstance(stream.error, UnsafeError):
+            return stream.acts() or stream.may_go_on() or stream.error is None
+    return True
 
 
 def scan(subject: Subject) -> None:
