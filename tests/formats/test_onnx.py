@@ -16,6 +16,7 @@ from panmodel.formats.onnx import FORMAT
 from panmodel.io.source import Location
 from panmodel.model.builder import Builder
 from panmodel.model.model import Model
+from panmodel.model.onnx.encoding import NEWEST_IR_VERSION
 from panmodel.model.symbolic import Dim
 from panmodel.model.tensor import ArrayTensor, StoredTensor
 
@@ -63,6 +64,13 @@ def test_metadata_survives(tmp_path):
     assert {entry.key: entry.value for entry in written.metadata_props} == {"labels": "cat,dog"}
     assert written.doc_string == "tells cats"
     assert written.producer_name == "panmodel"
+
+
+@pytest.mark.parametrize(("given", "kept"), [(3, 4), (7, 7), (8, 8), (1000, NEWEST_IR_VERSION)])
+def test_the_version_of_the_file_stays_as_it_was(tmp_path, given, kept):
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    path = save(tmp_path / "a.onnx", nodes, [info("x")], [info("y")], opset=21, ir_version=given)
+    assert onnx.load(write(read(path), tmp_path / "b.onnx")).ir_version == kept
 
 
 def test_large_weights_go_to_a_file_of_their_own(tmp_path):

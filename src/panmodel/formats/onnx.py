@@ -114,7 +114,7 @@ def write(model: Model, sink: Sink, *, largest: int = LARGEST_FILE) -> None:
 
 def _sign(proto: ModelProto, model: Model) -> None:
     """Producer, and what the model says about itself."""
-    from panmodel.model.onnx.encoding import NEWEST_IR_VERSION
+    from panmodel.model.onnx.encoding import NEWEST_IR_VERSION, ir_version
     from panmodel.wire.onnx_messages import StringStringEntryProto
 
     proto.producer_name = "panmodel"
@@ -126,7 +126,9 @@ def _sign(proto: ModelProto, model: Model) -> None:
     if model.format != "onnx":
         return
     said = model.metadata
-    proto.ir_version = max(proto.ir_version, min(said.get("ir_version", 0), NEWEST_IR_VERSION))
+    # as it was, since runtimes refuse versions newer than they are; before the least, initializers had to be inputs
+    least = ir_version(1)
+    proto.ir_version = max(least, min(said.get("ir_version", proto.ir_version), NEWEST_IR_VERSION))
     for key in ("domain", "model_version"):
         if said.get(key):
             setattr(proto, key, said[key])
