@@ -28,6 +28,7 @@ CENTRAL_HEADER = struct.Struct("<4s6H3I5H2I")
 END_RECORD = struct.Struct("<4s4H2IH")
 END64_RECORD = struct.Struct("<4sQ2H2I4Q")
 LOCATOR64_RECORD = struct.Struct("<4sIQI")
+_DESCRIPTOR_RECORD = struct.Struct("<4s3I")
 ZIP64_EXTRA = 0x0001
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF  # "see the zip64 record"
 
@@ -282,6 +283,8 @@ def _has_descriptor(source: Source, entry: _Entry, begin: int, directory: int) -
     there = source.read(end, min(24, source.size - end))
     sizes = [struct.pack("<QQ", entry.compressed, entry.size)]
     if max(entry.compressed, entry.size) < FULL32:
+        if there.startswith(_DESCRIPTOR_RECORD.pack(DESCRIPTOR, entry.crc, entry.compressed, entry.size)):
+            return True  # as nearly all writers have it
         sizes.append(struct.pack("<II", entry.compressed, entry.size))
     stated = [entry.crc.to_bytes(4, "little") + both for both in sizes]
     return there.startswith((*(DESCRIPTOR + numbers for numbers in stated), *(numbers + b"PK" for numbers in stated)))
