@@ -121,6 +121,7 @@ _LAYERS = (
     "torch.distributions.",
     "torch.utils.data.dataset",
     "torch.utils.data.sampler",
+    "torch.utils.data.dataloader",
 )
 _OPTIMIZERS = "torch.optim."
 #: What TorchScript's own unpickler knows; it is not Python's and imports nothing. The names have no dots: were such an

@@ -52,6 +52,39 @@ def test_keys_of_bytes_are_their_text() -> None:
     assert found.changed == {"keys of dictionaries as text": ["", "", ""]}
 
 
+def test_tensors_and_objects_as_keys_do_not_get_in_each_others_way() -> None:
+    member = Object(Global("my.nets", "Colour"), ("red",))
+    held = {record(1): record(2), record(1): record(3), member: record(4), Object(Global("my", "A")): 1}
+    found = contents(held, "a.pt")
+    assert list(found.tensors) == ["a TensorRecord", "a TensorRecord 1", "red"]
+    assert dict(scalars(found.root)) == {"an object of my.A": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Object(Global("my.nets", "Colour"), ("red",)), {"a": "red"}),
+        (Object(Global("my.nets", "Colour"), (3,), called=False), {"a.0": 3}),
+        (Object(Global("my.nets", "Pair"), (1, 2)), {"a.0": 1, "a.1": 2}),
+        (Object(Global("my.nets", "Config"), ({"rate": 1},), states=[{"b": 2}]), {"a.b": 2, "a.args.0.rate": 1}),
+        (Object(Global("builtins", "getattr"), (Global("my.nets", "Colour"), "RED")), {"a": "my.nets.Colour.RED"}),
+        (
+            Object(
+                Global("functools", "partial"), (Global("m", "f"),), states=[(Global("m", "f"), (1,), {"b": 2}, {})]
+            ),
+            {"a.func": "m.f", "a.args.0": 1, "a.keywords.b": 2},
+        ),
+        (Object(Global("functools", "partial"), (Global("m", "f"),)), {"a.func": "m.f"}),
+        (Object(Global("builtins", "getattr"), (Object(Global("my", "A")), "run")), {}),
+        (Object(Global("os", "thing"), ("red",)), {}),
+    ],
+)
+def test_calls_are_taken_for_what_they_are_given(value: Object, told: dict[str, object]) -> None:
+    found = contents({"a": value, "w": record(1)}, "a.pt")
+    assert dict(scalars(found.root)) == told
+    assert found.opaque == ([] if told else ["a"]) and (found.changed or not told)
+
+
 def test_arrays_of_arrays_without_end_are_refused() -> None:
     made: list[object] = [1]
     for _ in range(60):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def test_modules_of_anybody_are_accepted() -> None:
         + b"G>\xb0\xc6\xf7\xa0\xb5\xed\x8dsNtb",
         b"c_operator\ngetitem\n(ctyping\nUnion\n(cmy.nets\nA\nc__builtin__\ntype\nN\x85RttR",
         b"cinspect\n_empty\n",
+        b"c__builtin__\nprint\n",
     ],
 )
 def test_references_and_members_of_enumerations_are_accepted(extra: bytes) -> None:
@@ -120,6 +122,8 @@ def test_functions_of_torch_may_be_mentioned() -> None:
         (b"c_operator\ngetitem\n(cmy.nets\nThing\nK\x01tR", "_operator.getitem"),
         (b"c__builtin__\ntype\n(" + text(b"A") + b")}tR", "__builtin__.type"),
         (b"ctyping\nUnion\n)R", "typing.Union"),
+        (b"cbuiltins\nprint\n)R", "builtins.print"),
+        (b"cbuiltins\nprint\ncbuiltins\nprint\n)\x81\x86", "builtins.print"),
         (b"ctyping\nNamedTuple\n", "typing.NamedTuple"),
         # handed to what calls it
         (b"ctorch._tensor\n_rebuild_from_type_v2\n(cmy.nets\nThing\ncmy.nets\nT\n)}tR", "my.nets.Thing"),
@@ -157,6 +161,10 @@ def test_functions_of_torch_may_be_mentioned() -> None:
         ),
         (
             b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n" + text(b"from_file") + b"tR",
+            "torch._C._VariableFunctionsClass",
+        ),
+        (
+            b"c__builtin__\ngetattr\n(ctorch._C\n_VariableFunctionsClass\n]tR",
             "torch._C._VariableFunctionsClass",
         ),
         (b"coperator\nattrgetter\n" + text(b"system") + b"\x85R", "operator.attrgetter"),
@@ -253,3 +261,12 @@ def test_no_name_of_the_library_is_accepted_beside_a_module() -> None:
             assert names(pickle) == [where]
             offered += 1
     assert offered > 1000
+
+
+def test_many_objects_with_the_same_arguments_take_no_time() -> None:
+    count = 20_000
+    arguments = b"(" + b"K\x01" * count + b"tq\x00"
+    objects = b"(" + b"cm\nT\nh\x00\x81" * count + b"l"
+    begin = time.process_time()
+    assert names(b"](" + MODULE + arguments + objects + GETATTR + b"(cm\nT\n" + text(b"a") + b"tRe") == []
+    assert time.process_time() - begin < 5

@@ -271,10 +271,13 @@ class _Walk:
         modules: dict[str, dict[str, Scalar]] | None = None,
     ) -> Branch:
         made: list[tuple[Key, Node]] = []
-        for key, child in items:
+        texts: set[str] = set()
+        for position, (key, child) in enumerate(items):
             name = key if is_key(key) else _text(key)
             if name is not key:
                 self._changed("keys of dictionaries as text", path)
+                name = f"{name} {position}" if name in texts else name  # tensors and objects may be keys
+                texts.add(str(name))
             opaque = len(self.found.opaque)
             node = self.node(child, (*path, str(name)))
             if node is not None or child is None or len(self.found.opaque) == opaque or kind in ("list", "tuple"):

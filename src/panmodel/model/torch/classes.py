@@ -48,7 +48,8 @@ _WITH_TORCH = _words("sympy mpmath jinja2 markupsafe fsspec filelock functorch t
 _LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY | _WITH_TORCH | {"numpy", "_codecs"}
 #: Where torch's own modules, optimizers, distributions and datasets are defined.
 _OF_TORCH: tuple[str, ...] = ("torch.nn.", "torch.optim.", "torch.ao.nn.", "torch.ao.quantization.")
-_OF_TORCH += ("torch.quantization.", "torch.distributions.", "torch.utils.data.dataset", "torch.utils.data.sampler")
+_OF_TORCH += ("torch.quantization.", "torch.distributions.")
+_OF_TORCH += ("torch.utils.data.dataset", "torch.utils.data.sampler", "torch.utils.data.dataloader")
 #: What modules keep as attributes: activations, losses, initialisations.
 _FUNCTIONS = {
     "torch": _words(
@@ -67,13 +68,15 @@ _FUNCTIONS = {
         "kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_",
     ),
 }
-#: Hints of types, which settings and modules keep.
+#: Hints of types, which settings and modules keep, and where callbacks write lines.
 _HINTS = {
     "typing": _words(
         "Union Optional Tuple List Dict Set FrozenSet Callable Iterable Iterator Sequence Mapping Literal Type",
         "OrderedDict DefaultDict Deque Counter",
     ),
     "inspect": _words("_empty"),
+    "builtins": _words("print"),
+    "__builtin__": _words("print"),
 }
 #: Its attributes are torch's own functions, torch.relu for one: `getattr` of it refers to them.
 FUNCTIONS_OF_TORCH = Global("torch._C", "_VariableFunctionsClass")
@@ -135,9 +138,9 @@ def _references(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
 
 def refers_to_known(made: Object) -> bool:
     """Whether an object refers to none of torch's own functions but those that modules keep."""
-    if FUNCTIONS_OF_TORCH not in made.args:
+    if made.args[:1] != (FUNCTIONS_OF_TORCH,):
         return True
-    return made.cls in GETATTR and made.args[1] in _FUNCTIONS["torch"]
+    return made.cls in GETATTR and any(made.args[1:] == (name,) for name in _FUNCTIONS["torch"])
 
 
 def is_named_as_class(name: Global) -> bool:
@@ -151,7 +154,7 @@ def is_function(name: Global) -> bool:
 
 
 def is_hint(name: Global) -> bool:
-    """Whether this is a hint of a type."""
+    """Whether this is a hint of a type, or what else settings keep of Python's library and nothing calls."""
     return name.name in _HINTS.get(name.module, ())
 
 
