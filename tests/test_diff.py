@@ -77,6 +77,7 @@ def test_training_states_are_compared() -> None:
     assert diff(a, model()).training["optimizer"] == ("adam", None)
     assert diff(a, model()).same
     lost = model(TrainingState(loss=float("nan")))
+    assert set(diff(lost, model(TrainingState(loss=1.0))).training) == {"loss"}
     assert diff(lost, lost).training == {}
 
 

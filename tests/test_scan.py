@@ -181,6 +181,22 @@ def test_progress_is_told_in_bytes(tmp_path):
     assert [Path(file.path).name for file in found.files] == ["a.txt", "b.txt", "gone"]
 
 
+def test_folders_are_looked_through_as_far_as_is_sensible(folder, monkeypatch):
+    (folder / "deep" / "er" / "notes.txt").write_text("text")
+    monkeypatch.setattr(sys.modules["panmodel.scan"], "_DEPTH", 2)
+    assert scan(folder).verdict is CLEAN
+    monkeypatch.setattr(sys.modules["panmodel.scan"], "_DEPTH", 1)
+    found = scan(folder)
+    assert (found.verdict, found.files[0].path) == (UNDECIDED, str(folder / "deep" / "er"))
+    for name in ("a", "b"):
+        (folder / name).write_text("text")
+    monkeypatch.undo()
+    monkeypatch.setattr(sys.modules["panmodel.scan"], "_FILES", 3)
+    assert scan(folder).verdict is CLEAN
+    monkeypatch.setattr(sys.modules["panmodel.scan"], "_FILES", 2)
+    assert scan(folder).verdict is UNDECIDED
+
+
 def test_the_common_name_of_shards_means_all_of_them(folder):
     for name in ("net.bin.index.json", "net-00001-of-00002.bin", "net-00002-of-00002.bin", "net2-00001-of-00001.bin"):
         (folder / name).write_bytes(PICKLE if name.endswith(".bin") else b"{}")

@@ -25,6 +25,7 @@ def test_random_inputs_fit_and_repeat():
     found, again = random_inputs(inputs, 1), random_inputs(inputs, 1)
     assert found["x"].shape == (2, 8, 16, 1) and found["x"].dtype == np.float32
     assert found["i"].shape == (2,) and set(found["i"].tolist()) <= {0, 1}
+    assert found["x"].min() < 0 < found["x"].max() and not (found["x"] % 1 == 0).any()
     assert found["b"].dtype == bool
     assert all(np.array_equal(found[name], again[name]) for name in found)
     assert not np.array_equal(found["x"], random_inputs(inputs, 2)["x"])
