@@ -4,6 +4,7 @@ import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 from panmodel.io.source import MemorySource
+from panmodel.model.scanner import Subject
 from panmodel.scanners import tensorflow_graph
 from panmodel.wire.protobuf import Message, decode, encode, repeated, single
 from panmodel.wire.tensorflow_messages import (
@@ -222,3 +223,10 @@ def test_a_graph_is_decoded_once_as_each_message(tmp_path, monkeypatch):
     monkeypatch.setattr(tensorflow_graph, "decode", counted)
     assert scan_bytes(tmp_path, data_of(graph())).verdict is CLEAN
     assert sorted(cls.__name__ for cls in decoded) == ["GraphDef", "MetaGraphDef", "SavedModel"]
+
+
+def test_what_has_no_field_of_nodes_is_decoded_as_nothing(monkeypatch):
+    monkeypatch.setattr(tensorflow_graph, "decode", lambda *_: pytest.fail("decoded"))
+    for data in (b"0123456789012345", b"\x93NUMPY\x01\0", b"\x1a\x01x\x22\x00", b"little"):
+        subject = Subject(MemorySource(data), "x", [], lambda _: None)
+        assert not tensorflow_graph.recognises(subject)

@@ -33,6 +33,8 @@ _CLASSES: dict[type[SavedModel] | type[MetaGraphDef] | type[GraphDef], tuple[int
     MetaGraphDef: (2, 1),
     GraphDef: (1,),
 }
+#: Fields of any of the messages that nodes lie in: nodes, functions, graphs and meta graphs.
+_WITH_NODES = (1 << 3 | BYTES, 2 << 3 | BYTES)
 _OPERATOR, _NODE_BYTES = re.compile(rb"_*[A-Z][A-Za-z0-9_>]*"), 4096
 
 
@@ -60,15 +62,28 @@ def _read(source: Source) -> Iterator[tuple[list[_Graph], PanmodelError | None]]
     """
     if not source.size:
         return
-    head = text_head(source)
+    head, may_have_nodes = text_head(source), _may_have_nodes(source)
     for cls, path in _CLASSES.items():
         is_text = looks_like_text(cls, head)
+        if not (is_text or may_have_nodes):
+            continue
         try:
             message = decode_text(cls, source) if is_text else decode(cls, source)
             yield [each for each in _within(message) if _has_node(each.graph)], None
         except (PanmodelError, RecursionError) as error:
             if is_text or any(_is_node(data) for data in _pieces(source, (0, source.size), path)):
                 yield [], error if isinstance(error, PanmodelError) else LimitError("too deep", where=source.name)
+
+
+def _may_have_nodes(source: Source) -> bool:
+    """Whether the bytes, as far as they can be followed, have a field that one of the messages has nodes in."""
+    fields = walk(source, (0, source.size, None), groups=True)
+    while True:
+        try:
+            if next(fields)[0] in _WITH_NODES:
+                return True
+        except (StopIteration, PanmodelError):
+            return False
 
 
 def _pieces(source: Source, piece: tuple[int, int], path: tuple[int, ...]) -> Iterator[bytes]:
