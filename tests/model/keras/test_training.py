@@ -146,6 +146,23 @@ def test_adadelta_of_keras_3_by_its_order():
         assert slots == {end: f"optimizer_weights/of_{place}_{end}" for end in ends}
 
 
+def test_adafactor_has_sums_of_rows_and_columns_of_what_is_no_vector():
+    variables = {"iteration": (), "learning_rate": (), "r": (2,), "c": (3,)}
+    variables |= {f"of_{place}_velocity": shape for place, shape in enumerate(TRAINED.values())}
+    state = training_state(*whole_model("Adafactor", variables, version="3.8.0"))
+    assert slots_of(state)["b/kernel"] == {"r": "r", "c": "c", "v": "of_0_velocity"}
+    assert slots_of(state)["a/kernel"] == {"v": "of_3_velocity"}
+    fillers = {"iteration": (), "learning_rate": ()}  # Keras 3 has numbers in their place
+    for place, shape in enumerate(TRAINED.values()):
+        factors = {f"r_{place}": (2,), f"c_{place}": (3,)} if len(shape) > 1 else {f"r_{place}": (), f"c_{place}": ()}
+        fillers |= {**factors, f"v_{place}_velocity": shape}
+    state = training_state(*whole_model("Adafactor", fillers, version="3.8.0"))
+    assert slots_of(state)["b/kernel"] == {"r": "r_0", "c": "c_0", "v": "v_0_velocity"}
+    assert slots_of(state)["a/kernel"] == {"v": "v_3_velocity"}
+    swapped = {"iteration": (), "learning_rate": (), "c": (3,), "r": (2,), **dict(list(variables.items())[4:])}
+    assert training_state(*whole_model("Adafactor", swapped, version="3.8.0")).slots == {}
+
+
 def test_an_optimizer_within_one_that_scales_the_loss():
     inner = {"class_name": "Custom>AdamW", "config": {"beta_1": 0.9}}
     state = training_state(*whole_model("LossScaleOptimizer", {}, inner_optimizer=inner))

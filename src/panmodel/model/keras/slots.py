@@ -42,6 +42,7 @@ _INTERLEAVED: dict[str, list[_Runs]] = {  # since Keras 2.11: all slots of one w
     "lamb": [_MOMENTS, ()],
     "nadam": [_MOMENTS, ()],
     "adamax": [(("momentum", "norm"),), ()],
+    "adafactor": [(("r", "c", "v"),)],
     "ftrl": [(("accumulator", "linear"),), ()],
 }
 #: What some settings of an optimizer add to its slots, before them and after them.
@@ -58,7 +59,7 @@ _INTERLEAVED_HEADS: tuple[tuple[str, ...], ...] = (
     ("iteration", "learning_rate"),
     ("iteration", "learning_rate", "schedule"),
 )
-_FACTORS = ("r", "c")  # Adafactor keeps sums of rows and columns in place of a whole slot
+_FACTORS = ("r", "c")  # Adafactor keeps sums of rows and of columns beside a whole slot, except of vectors
 _MOST_WORDS = 8  # of a slot's name
 _MOST_SCOPES = 8  # before a weight's name
 _LONGEST = 4096  # of a name that is looked at
@@ -164,22 +165,30 @@ def _fit(
 
 def _slots(weights: Sequence[tuple[str, Tensor]], values: Sequence[Tensor], runs: _Runs) -> Slots | None:
     """Weight → slot → tensor; None unless their number and every shape fit."""
-    if len(values) != len(weights) * sum(map(len, runs)):
+    order = [(key, weight.shape, slot) for run in runs for key, weight in weights for slot in run]
+    if len(values) != len(order):  # Keras 2 has nothing in the place of what vectors lack
+        order = [(key, shape, slot) for key, shape, slot in order if len(shape) > 1 or slot not in _FACTORS]
+    if len(values) != len(order):
         return None
     slots: Slots = {key: {} for key, _ in weights} if runs else {}
-    left = iter(values)
-    for run in runs:
-        for key, weight in weights:
-            for slot in run:
-                value = next(left)
-                if value.shape == weight.shape:
-                    slots[key][slot] = value
-                elif slot != "vhat" or value.size != 1:
-                    return None
+    for (key, shape, slot), value in zip(order, values, strict=True):
+        if value.shape == _shape(slot, shape):
+            slots[key][slot] = value
+        elif value.size != 1 or not (slot == "vhat" or (slot in _FACTORS and len(shape) < 2)):
+            return None
     if any("vhat" not in found for found in slots.values()):  # dummies, where the maximum is not kept
         for found in slots.values():
             found.pop("vhat", None)
     return slots
+
+
+def _shape(slot: str, weight: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of the slot of a weight; None if a weight of this shape has none."""
+    if slot not in _FACTORS:
+        return weight
+    if len(weight) < 2:
+        return None
+    return weight[:-1] if slot == "r" else (*weight[:-2], weight[-1])
 
 
 def is_interleaved(names: Iterable[str]) -> bool:
