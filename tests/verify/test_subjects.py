@@ -72,6 +72,7 @@ def test_arrays_come_to_the_type_of_the_input(kind, given):
     one.inputs = [Value("a:0", kind, None)]
     found = one.feeds({"a": np.array([1, 2], given)})["a:0"]
     assert found.dtype == kind.numpy and found.tolist() == [1, 2]
+    assert one.feeds({"a": [1, 2]})["a:0"].dtype == kind.numpy
 
 
 def test_a_missing_array_is_named():

@@ -103,6 +103,7 @@ def _fitting(value: Value, array: np.ndarray) -> np.ndarray:
     """
     import numpy as np
 
+    array = np.asarray(array)  # a caller from Python may have given a list
     takes = "" if value.shape is None else f"[{', '.join(map(str, value.shape))}]"
     message = f"input {value.name!r} takes {value.dtype or ''}{takes}, not {array.dtype}{list(array.shape)}"
     if value.shape is not None:
