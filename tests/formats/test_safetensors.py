@@ -132,6 +132,8 @@ def test_a_folder_with_one_file(tmp_path: Path) -> None:
     assert safetensors.sniff(Location(tmp_path))
     assert set(safetensors.read(Location(tmp_path)).tensors) == {"n", "w"}
     written(tmp_path / "other.safetensors")
+    assert safetensors.sniff(Location(tmp_path))  # the one that is called as models are
+    (tmp_path / "model.safetensors").rename(tmp_path / "one.safetensors")
     assert not safetensors.sniff(Location(tmp_path))
 
 

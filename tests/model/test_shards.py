@@ -126,6 +126,27 @@ def test_a_folder_with_one_whole_file(tmp_path: Path) -> None:
     assert shards.main_file(Location(tmp_path), KIND) is None
 
 
+@pytest.mark.parametrize("model", ["model.txt", "pytorch_model.txt", "adapter_model.fp16.txt"])
+def test_of_several_files_the_one_that_is_called_as_models_are(tmp_path: Path, model: str) -> None:
+    for name in (model, "optimizer.txt", "training_args.txt", "my_model.txt", "model.other"):
+        (tmp_path / name).write_text("#a")
+    main = shards.main_file(Location(tmp_path), KIND)
+    assert main is not None and main.path.name == model
+    (tmp_path / "diffusion_pytorch_model.txt").write_text("#a")
+    assert shards.main_file(Location(tmp_path), KIND) is None
+
+
+@pytest.mark.parametrize("other", ["model.better", "model.better.index.json"])
+def test_the_same_model_in_a_better_kind_counts(tmp_path: Path, other: str) -> None:
+    kind = ShardKind(KIND.extensions, KIND.sniff, yields_to=(".better",))
+    (tmp_path / "model.txt").write_text("#a")
+    (tmp_path / "some.better").write_text("#a")
+    assert shards.main_file(Location(tmp_path), kind) is not None
+    (tmp_path / other).write_text("{}")
+    assert shards.main_file(Location(tmp_path), kind) is None
+    assert shards.main_file(Location(tmp_path / "model.txt"), kind) is not None
+
+
 def test_the_name_of_the_whole_stands_for_its_index(tmp_path: Path) -> None:
     written(tmp_path, zeros(a=4, b=4), 6)
     assert list(found(tmp_path / "model.txt").shards) == ["model-00001-of-00002.txt", "model-00002-of-00002.txt"]

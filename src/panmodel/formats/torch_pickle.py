@@ -90,7 +90,7 @@ def _sniff_zip(location: Location) -> bool:
     return not any(name == f"{root}/constants.pkl" or name.startswith(f"{root}/code/") for name in names)
 
 
-_KIND = shards.ShardKind((".bin", ".pt", ".pth"), _sniff_file)
+_KIND = shards.ShardKind((".bin", ".pt", ".pth"), _sniff_file, yields_to=(".safetensors",))
 
 
 def read(location: Location) -> Model:

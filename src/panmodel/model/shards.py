@@ -34,6 +34,8 @@ _INDEX_NAME = re.compile(r".+\.index(\.[^.]+)?\.json")
 _FIRST_FILE = re.compile(rb'"weight_map"\s*:\s*\{\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:\s*("(?:[^"\\]|\\.)+"))')
 #: What Hugging Face's writers, and those here, call a file of several.
 _SHARD_NAME = re.compile(r".+-\d{5}-of-(?P<all>\d{5})\.\w+")
+#: What they call the weights of a model in one file; files of other names beside it are of its training.
+_WHOLE_NAME = re.compile(r"((diffusion_)?pytorch_|adapter_)?model(\.[^.]+)?(?P<extension>\.\w+)")
 _HEAD = 64 << 10
 _LONGEST = 256  # what no file system takes as a name
 #: What to do where shards and index contradict each other.
@@ -47,10 +49,12 @@ class ShardKind:
     Attributes:
         extensions: What such files are usually called, for shards that are not there to be looked at.
         sniff: Whether a file is one, by its content; raises nothing but OSError.
+        yields_to: What a model's files are called that count instead where a folder has the model in both kinds.
     """
 
     extensions: tuple[str, ...]
     sniff: Callable[[Location], bool]
+    yields_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +155,9 @@ def main_file(location: Location, kind: ShardKind) -> Location | None:
 
     Args:
         location: That file itself; what the model of an index would be called in one file; or a folder: with one
-            index, or one file of the kind. Where a folder has both an index and the same model in one file, that file
-            counts, as for Hugging Face's loaders.
+            index, or one file of the kind, or one among them that is called as models are. Where a folder has both an
+            index and the same model in one file, that file counts, and safetensors before pickles, as for Hugging
+            Face's loaders.
         kind: What is looked for.
 
     Returns:
@@ -162,11 +167,20 @@ def main_file(location: Location, kind: ShardKind) -> Location | None:
         index = location.beside(location.path.name + INDEX)
         return index if not location.is_file and index.is_file else location
     names = location.names()
+    if any(_is_model(_whole(name), kind.yields_to) for name in names):
+        return None
     indexes = [name for name in names if _INDEX_NAME.fullmatch(name) and is_index(location.beside(name), kind)]
     if len(indexes) == 1:
         return location.beside(_whole(indexes[0]) if _whole(indexes[0]) in names else indexes[0])
     files = [name for name in names if name.lower().endswith(kind.extensions)]
+    if len(files) > 1:
+        files = [name for name in files if _is_model(name, kind.extensions)]
     return location.beside(files[0]) if len(files) == 1 and not indexes else None
+
+
+def _is_model(name: str, extensions: tuple[str, ...]) -> bool:
+    found = _WHOLE_NAME.fullmatch(name)
+    return found is not None and found["extension"] in extensions
 
 
 def find_index(location: Location, kind: ShardKind, *, limits: Limits = DEFAULT) -> ShardIndex | None:

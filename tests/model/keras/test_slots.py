@@ -92,6 +92,6 @@ def test_the_names_of_newer_optimizers():
 
 def test_names_made_to_take_long_do_not():
     variables = {f"{n}" + "/a_" * 1300: () for n in range(300)}  # numbers, which need not be slots
-    began = time.monotonic()
+    began = time.process_time()
     assert slots_by_name(WEIGHTS, tensors(**variables)) is None
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

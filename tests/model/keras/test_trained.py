@@ -101,6 +101,6 @@ def test_models_nested_deeper_than_any():
 
 def test_a_layer_that_is_listed_often_is_trained_once():
     places = [f"layers/dense/vars/{number}" for number in range(2000)]
-    began = time.monotonic()
+    began = time.process_time()
     assert trained([layer("Dense", "d")] * 5000, places, layers__dense="d") == places
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

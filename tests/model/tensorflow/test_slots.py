@@ -76,9 +76,9 @@ def test_names_made_to_take_long_do_not():
         "/1" * count + "/x/Momentum",
         "1" * 3 * count + "/Adam",
     ]
-    began = time.monotonic()
+    began = time.process_time()
     assert found(**dict.fromkeys(names, (2,)), w=(2,)) == []
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_an_average_is_no_optimizer():

@@ -89,10 +89,10 @@ def test_arrays_of_arrays_without_end_are_refused() -> None:
     made: list[object] = [1]
     for _ in range(60):
         made = [ArrayRecord("O", None, (2,), items=made * 2 if len(made) == 1 else made)] * 2
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(LimitError):
         contents(made, "a.pkl")
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
 
 
 def test_the_state_dict_of_a_checkpoint_goes_without_its_key() -> None:
