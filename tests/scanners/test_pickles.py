@@ -61,6 +61,8 @@ HOSTILE = {
     "popped": SYSTEM + b"0N.",
     "memo": b"cposix\nsystem\np0\n0g0\n(S'true'\ntR.",
     "import alone": b"cantigravity\nfly\n.",
+    "harmless function alone": b"\x80\x02cbuiltins\nprint\n.",
+    "layer's class alone": b"\x80\x02ctorch.nn.modules.linear\nLinear\n.",
     "broken after the call": SYSTEM + b"\xff\xff",
     "cut after the call": SYSTEM,
     "second pickle": b"\x80\x02N." + SYSTEM + b".",

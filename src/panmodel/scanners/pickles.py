@@ -220,7 +220,7 @@ def _judge(subject: Subject, stream: Stream, rule: Rule = GLOBAL) -> None:
                 subject.report(rule, f"calls {describe(name)} with what is no file of torch.save", offset=position)
         elif found:
             subject.report(CLASS, found, offset=position)
-        elif not _only_makes_layers(name, shapes, stream):
+        elif stream.value == name or not _only_makes_layers(name, shapes, stream):  # by itself it is no part of a model
             how = "calls" if name in stream.called else "imports"
             subject.report(rule, f"{how} {describe(name)}", offset=position)
     for inner in stream.packed:
