@@ -22,7 +22,7 @@ dcp = pytest.importorskip("torch.distributed.checkpoint")
 
 #: Two processes save tensors that are distributed over them.
 TWO_RANKS = """
-import sys, tempfile, warnings
+import os, sys, tempfile, warnings
 warnings.filterwarnings("ignore")
 import torch
 import torch.distributed as dist
@@ -42,6 +42,7 @@ state = {
 dcp.save({"model": state, "epoch": 2}, checkpoint_id=f"{folder}/dcp")
 dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(f"{folder}/safetensors", save_distributed=True))
 dist.destroy_process_group()
+os._exit(0)  # threads of gloo that are still there now and then end an interpreter that ends by itself in an abort
 """
 
 
