@@ -13,7 +13,7 @@ import sys
 from functools import cache
 
 from panmodel import dtypes
-from panmodel.model.torch.classes import is_foreign, is_library
+from panmodel.model.torch.classes import is_foreign
 from panmodel.wire.pickle import Global, Object
 from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES
 
@@ -121,7 +121,6 @@ _LAYERS = (
     "torch.distributions.",
     "torch.utils.data.dataset",
     "torch.utils.data.sampler",
-    "torch.utils.data.dataloader",
 )
 _OPTIMIZERS = "torch.optim."
 #: What TorchScript's own unpickler knows; it is not Python's and imports nothing. The names have no dots: were such an
@@ -169,17 +168,12 @@ def is_tensor_function(name: Global) -> bool:
 
 def may_be_users(name: Global) -> bool:
     """Whether this could be a class of the model's author, rather than one that every installation has."""
-    return _CLASS.fullmatch(name.name) is not None and _is_no_library(name.module)
+    return is_foreign(name) and _CLASS.fullmatch(name.name) is not None
 
 
 def may_be_users_function(name: Global) -> bool:
     """Whether this could be a function of the model's author, which is harmless as long as nothing calls it."""
     return is_foreign(name) and name.name.isascii()
-
-
-def _is_no_library(module: str) -> bool:
-    top = module.partition(".")[0]
-    return not is_library(top) and top not in ("torch", "__torch__")
 
 
 def is_stdlib(name: Global) -> bool:

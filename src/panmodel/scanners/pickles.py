@@ -15,7 +15,7 @@ from panmodel.io.source import MemorySource, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNFINISHED, UNREADABLE, Scanner, Subject
-from panmodel.model.torch.classes import FUNCTIONS_OF_TORCH, is_hint, refers_to_known
+from panmodel.model.torch.classes import FUNCTIONS_OF_TORCH, is_of_settings, refers_to_known
 from panmodel.scanners.pickle_names import (
     is_allowed,
     is_layer,
@@ -274,7 +274,7 @@ def _only_makes_layers(name: Global, shapes: Mapping[Global, list[Object]], stre
     made, is_called = shapes.get(name, []), name in stream.called | stream.recalled
     if is_layer(name):
         return not is_called and all(map(takes_plain_state, made))
-    if is_tensor_function(name) or is_hint(name):  # which an attribute may hold, and nothing may call
+    if is_tensor_function(name) or is_of_settings(name):  # which an attribute may hold, and nothing may call
         return not is_called and not made
     if name == FUNCTIONS_OF_TORCH:  # what `getattr` gets from it is looked at where that is judged
         return not is_called and not made

@@ -9,7 +9,7 @@ Source: torch/_weights_only_unpickler.py (`_get_allowed_globals`), and the files
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from operator import attrgetter
+from functools import partial
 from types import MappingProxyType
 
 from panmodel import dtypes
@@ -18,7 +18,7 @@ from panmodel.errors import CorruptError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Constructor, Global, describe
 from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES, Arrays
-from panmodel.wire.torch_rebuild import Rebuilding
+from panmodel.wire.torch_rebuild import FUNCTIONS, Rebuilding
 from panmodel.wire.torch_records import ArrayRecord, SubclassRecord, TensorRecord
 from panmodel.wire.torch_values import Values, are_counts, is_count
 
@@ -159,29 +159,29 @@ class _Constructors(Mapping[Global, Constructor | None]):
 
 def _of_python() -> dict[Global, _Maker]:
     known: dict[Global, _Maker] = {
-        Global("collections", "OrderedDict"): attrgetter("values.dictionary"),
-        Global("collections", "Counter"): attrgetter("values.dictionary"),
-        Global("collections", "defaultdict"): attrgetter("values.default_dictionary"),
-        Global("collections", "deque"): attrgetter("values.listed"),
-        Global("_codecs", "encode"): attrgetter("values.encoded"),
+        Global("collections", "OrderedDict"): lambda names: names.values.dictionary,
+        Global("collections", "Counter"): lambda names: names.values.dictionary,
+        Global("collections", "defaultdict"): lambda names: names.values.default_dictionary,
+        Global("collections", "deque"): lambda names: names.values.listed,
+        Global("_codecs", "encode"): lambda names: names.values.encoded,
         Global("decimal", "Decimal"): lambda names: names.values.number_in_words("decimal.Decimal"),
         Global("fractions", "Fraction"): lambda names: names.values.number_in_words("fractions.Fraction"),
-        Global("datetime", "timedelta"): attrgetter("values.duration"),
-        Global("datetime", "timezone"): attrgetter("values.zone"),
+        Global("datetime", "timedelta"): lambda names: names.values.duration,
+        Global("datetime", "timezone"): lambda names: names.values.zone,
     }
     known |= {Global("datetime", kind): _moment(kind) for kind in ("date", "time", "datetime")}
     for module in ("pathlib", "pathlib._local"):
         for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath"):
-            known[Global(module, name)] = attrgetter("values.path")
+            known[Global(module, name)] = lambda names: names.values.path
     for module in ("builtins", "__builtin__"):  # protocol 2 names them as Python 2 did
-        known |= {Global(module, kind): attrgetter("values.listed") for kind in ("set", "frozenset")}
+        known |= {Global(module, kind): lambda names: names.values.listed for kind in ("set", "frozenset")}
         known |= {Global(module, name): _steps(name) for name in ("range", "xrange", "slice")}
-        known[Global(module, "bytearray")] = attrgetter("values.byte_array")
-        known[Global(module, "bytes")] = attrgetter("values.empty_bytes")
-        known[Global(module, "complex")] = attrgetter("values.complex_number")
+        known[Global(module, "bytearray")] = lambda names: names.values.byte_array
+        known[Global(module, "bytes")] = lambda names: names.values.empty_bytes
+        known[Global(module, "complex")] = lambda names: names.values.complex_number
     for module in ("copyreg", "copy_reg"):
-        known[Global(module, "_reconstructor")] = attrgetter("values.reconstructed")
-        known[Global(module, "__newobj__")] = attrgetter("values.instance")
+        known[Global(module, "_reconstructor")] = lambda names: names.values.reconstructed
+        known[Global(module, "__newobj__")] = lambda names: names.values.instance
     return known
 
 
@@ -196,9 +196,9 @@ def _steps(name: str) -> _Maker:
 def _of_numpy() -> dict[Global, _Maker]:
     known: dict[Global, _Maker] = {}
     for package in ("numpy.core", "numpy._core"):
-        known[Global(f"{package}.multiarray", "scalar")] = attrgetter("arrays.scalar")
-        known[Global(f"{package}.multiarray", "_reconstruct")] = attrgetter("arrays.reconstructed")
-        known[Global(f"{package}.numeric", "_frombuffer")] = attrgetter("arrays.buffered")
+        known[Global(f"{package}.multiarray", "scalar")] = lambda names: names.arrays.scalar
+        known[Global(f"{package}.multiarray", "_reconstruct")] = lambda names: names.arrays.reconstructed
+        known[Global(f"{package}.numeric", "_frombuffer")] = lambda names: names.arrays.buffered
     for name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor"):
         known[Global("numpy.random._pickle", name)] = _generator(name)
     return known
@@ -215,8 +215,8 @@ def _of_torch() -> dict[Global, _Maker | None]:
     )
     for name, dtype in dtypes.BY_TORCH_STORAGE.items():
         known[Global("torch", name.removesuffix("Storage") + "Tensor")] = _empty(dtype)
-    known |= {Global("torch._utils", name): _rebuilding(name) for name in Rebuilding.FUNCTIONS}
-    known[Global("torch.nn.parameter", "Parameter")] = attrgetter("tensors.parameter")
+    known |= {Global("torch._utils", name): _rebuilding(function) for name, function in FUNCTIONS.items()}
+    known[Global("torch.nn.parameter", "Parameter")] = lambda names: names.tensors.parameter
     known[Global("torch._tensor", "_rebuild_from_type_v2")] = lambda names: names.tensors.from_type(
         _Constructors(_MAKERS_OF_TORCH, names)
     )
@@ -232,8 +232,8 @@ def _empty(dtype: DType) -> _Maker:
     return lambda names: names.tensors.empty(dtype)
 
 
-def _rebuilding(name: str) -> _Maker:
-    return attrgetter(f"tensors.{Rebuilding.FUNCTIONS[name]}")
+def _rebuilding(function: Callable[[Rebuilding, tuple[object, ...]], object]) -> _Maker:
+    return lambda names: partial(function, names.tensors)
 
 
 def _size(where: str) -> Constructor:

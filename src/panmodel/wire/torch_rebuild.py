@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 
 from panmodel import dtypes
 from panmodel.dtypes import DType
@@ -45,23 +44,6 @@ class Rebuilding(Making):
     Attributes:
         persistent: What the persistent ids of the pickle mean.
     """
-
-    #: Rebuild functions of torch._utils → those of this class.
-    FUNCTIONS: ClassVar[Mapping[str, str]] = {
-        "_rebuild_tensor": "tensor",
-        "_rebuild_tensor_v2": "tensor_v2",
-        "_rebuild_tensor_v3": "tensor_v3",
-        "_rebuild_parameter": "parameter",
-        "_rebuild_parameter_with_state": "parameter",
-        "_rebuild_qtensor": "quantized",
-        "_rebuild_sparse_tensor": "sparse",
-        "_rebuild_nested_tensor": "nested",
-        "_rebuild_meta_tensor_no_storage": "without_storage",
-        "_rebuild_wrapper_subclass": "wrapper",
-        "_rebuild_device_tensor_from_numpy": "from_array",
-        "_rebuild_device_tensor_from_cpu_tensor": "from_cpu",
-        "_rebuild_xla_tensor": "from_array",
-    }
 
     persistent: Callable[[object], object] | None = None
 
@@ -330,3 +312,21 @@ class Rebuilding(Making):
         if kind.name not in dtypes.BY_TORCH:
             raise self.unsupported(f"element type {describe(kind)} is not read")
         return dtypes.BY_TORCH[kind.name]
+
+
+#: The rebuild functions of torch._utils by name.
+FUNCTIONS: Mapping[str, Callable[[Rebuilding, tuple[object, ...]], object]] = {
+    "_rebuild_tensor": Rebuilding.tensor,
+    "_rebuild_tensor_v2": Rebuilding.tensor_v2,
+    "_rebuild_tensor_v3": Rebuilding.tensor_v3,
+    "_rebuild_parameter": Rebuilding.parameter,
+    "_rebuild_parameter_with_state": Rebuilding.parameter,
+    "_rebuild_qtensor": Rebuilding.quantized,
+    "_rebuild_sparse_tensor": Rebuilding.sparse,
+    "_rebuild_nested_tensor": Rebuilding.nested,
+    "_rebuild_meta_tensor_no_storage": Rebuilding.without_storage,
+    "_rebuild_wrapper_subclass": Rebuilding.wrapper,
+    "_rebuild_device_tensor_from_numpy": Rebuilding.from_array,
+    "_rebuild_device_tensor_from_cpu_tensor": Rebuilding.from_cpu,
+    "_rebuild_xla_tensor": Rebuilding.from_array,
+}

@@ -45,11 +45,11 @@ _OTHER_LIBRARY = _words(
 )
 #: What torch cannot be installed without: sympy, for one, evaluates the text that its objects are made of.
 _WITH_TORCH = _words("sympy mpmath jinja2 markupsafe fsspec filelock functorch torchgen")
-_LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY | _WITH_TORCH | {"numpy", "_codecs"}
+#: What every installation has: Python's library, of whichever version, numpy, torch and what it needs.
+_LIBRARY = sys.stdlib_module_names | _OTHER_LIBRARY | _WITH_TORCH | {"numpy", "_codecs", "torch", "__torch__"}
 #: Where torch's own modules, optimizers, distributions and datasets are defined.
 _OF_TORCH: tuple[str, ...] = ("torch.nn.", "torch.optim.", "torch.ao.nn.", "torch.ao.quantization.")
-_OF_TORCH += ("torch.quantization.", "torch.distributions.")
-_OF_TORCH += ("torch.utils.data.dataset", "torch.utils.data.sampler", "torch.utils.data.dataloader")
+_OF_TORCH += ("torch.quantization.", "torch.distributions.", "torch.utils.data.dataset", "torch.utils.data.sampler")
 #: What modules keep as attributes: activations, losses, initialisations.
 _FUNCTIONS = {
     "torch": _words(
@@ -68,8 +68,8 @@ _FUNCTIONS = {
         "kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_",
     ),
 }
-#: Hints of types, which settings and modules keep, and where callbacks write lines.
-_HINTS = {
+#: What settings keep of Python's library, and nothing calls: hints of types, what callbacks write lines with.
+_OF_SETTINGS = {
     "typing": _words(
         "Union Optional Tuple List Dict Set FrozenSet Callable Iterable Iterator Sequence Mapping Literal Type",
         "OrderedDict DefaultDict Deque Counter",
@@ -119,7 +119,7 @@ def _of_torch(names: Iterable[Global], made: set[Global], loaded: Loaded) -> set
     """Classes of torch that are made as objects are, and functions and hints of types that nothing calls."""
     classes = {name for name in names if _is_class_of_torch(name)}
     accepted = {name for name in classes if name in made - loaded.called or is_named_as_class(name)} - loaded.given
-    accepted |= {name for name in names if is_function(name) or is_hint(name)} - loaded.called - made
+    accepted |= {name for name in names if is_function(name) or is_of_settings(name)} - loaded.called - made
     return accepted | ({_HARMLESS} - loaded.given)
 
 
@@ -153,15 +153,14 @@ def is_function(name: Global) -> bool:
     return name.module != "torch" and name.name in _FUNCTIONS.get(name.module, ())
 
 
-def is_hint(name: Global) -> bool:
-    """Whether this is a hint of a type, or what else settings keep of Python's library and nothing calls."""
-    return name.name in _HINTS.get(name.module, ())
+def is_of_settings(name: Global) -> bool:
+    """Whether this is what settings keep of Python's library, and nothing calls."""
+    return name.name in _OF_SETTINGS.get(name.module, ())
 
 
 def is_foreign(name: Global) -> bool:
     """Whether this may be a class or function that somebody wrote for a model, rather than one that all have."""
-    top = name.module.partition(".")[0]
-    return _is_plain(name) and top not in ("torch", "__torch__") and not is_library(top)
+    return _is_plain(name) and name.module.partition(".")[0] not in _LIBRARY
 
 
 def _is_plain(name: Global) -> bool:
@@ -174,11 +173,6 @@ def _is_plain(name: Global) -> bool:
 def _is_class_of_torch(name: Global) -> bool:
     parts = name.module.split(".")
     return _is_plain(name) and name.module.startswith(_OF_TORCH) and not any(part.startswith("_") for part in parts)
-
-
-def is_library(module: str) -> bool:
-    """Whether a module is of Python's library, of whichever version, of numpy, or of what torch needs: all have it."""
-    return module.partition(".")[0] in _LIBRARY
 
 
 def _holders(value: object) -> list[object]:
