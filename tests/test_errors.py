@@ -24,6 +24,13 @@ def test_a_message_says_where_and_what_to_do():
     assert said == "a.ckpt at offset 3: bad bytes\n  hint: fetch it again"
 
 
+def test_advice_is_added_to_the_hint_that_is_there():
+    error = errors.CorruptError("bad bytes")
+    error.advise("fetch it again")
+    error.advise("or ask")
+    assert error.hint == "fetch it again; or ask"
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -151,7 +151,7 @@ def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool
     except (UnsupportedError, UsageError) as error:
         may_do_without = chosen.keeps_graph and record.keeps & Holds.WEIGHTS and not record.keeps & Holds.GRAPH
         if may_do_without and not isinstance(error, UnknownNameError):  # else it is a name that was misspelt
-            error.hint = "; ".join(filter(None, [error.hint, "--weights-only moves the tensors without the graph"]))
+            error.advise("--weights-only moves the tensors without the graph")
         raise
     how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sharded}
     result.notices.extend(losses(model, result, record, **how))

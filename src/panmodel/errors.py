@@ -63,6 +63,10 @@ class PanmodelError(Exception):
         self.hint = hint
         super().__init__(message)
 
+    def advise(self, hint: str) -> None:
+        """Add what else the user can do."""
+        self.hint = f"{self.hint}; {hint}" if self.hint else hint
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text}\n  hint: {self.hint}" if self.hint else text

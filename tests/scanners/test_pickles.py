@@ -62,7 +62,7 @@ HOSTILE = {
     "memo": b"cposix\nsystem\np0\n0g0\n(S'true'\ntR.",
     "import alone": b"cantigravity\nfly\n.",
     "harmless function alone": b"\x80\x02cbuiltins\nprint\n.",
-    "what has __del__": b"\x80\x02ctorch.utils.data.dataloader\n_MultiProcessingDataLoaderIter\n)\x81}X\x01\x00\x00\x00aNsb.",
+    "what has __del__": b"\x80\x02ctorch.utils.data.dataloader\n_MultiProcessingDataLoaderIter\n)\x81}S'a'\nNsb.",
     "layer's class alone": b"\x80\x02ctorch.nn.modules.linear\nLinear\n.",
     "broken after the call": SYSTEM + b"\xff\xff",
     "cut after the call": SYSTEM,

@@ -60,6 +60,5 @@ def _meta_graph(meta: Location) -> tuple[TensorFlowGraph, dict[str, Any]]:
     try:
         return meta_graph(meta.open())
     except PanmodelError as error:
-        without = f"the weights do not need the graph: with {meta.path.name} moved away they are read without it"
-        error.hint = "; ".join(filter(None, [error.hint, without]))
+        error.advise(f"the weights do not need the graph: with {meta.path.name} moved away they are read without it")
         raise
