@@ -135,10 +135,12 @@ def test_an_error_that_nobody_reads_is_no_answer_either(which):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk at hand")
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_an_answer_that_cannot_be_written_is_none(options):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_none(options, unbuffered):
     command = [sys.executable, "-m", "panmodel", "scan", CHECKPOINT, *options]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
     assert done.returncode == 3
     assert "No space left" in done.stderr and "Traceback" not in done.stderr
 

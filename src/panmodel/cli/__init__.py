@@ -142,6 +142,7 @@ def _answer(arguments: list[str]) -> int:
     except (_ClosedError, BrokenPipeError):
         raise
     except OSError as error:
+        sys.stdout.flush()  # raises if it was the answer that could not be written: some of it is still here
         where, message = str(error.filename or ""), error.strerror or str(error)
         _report_as_json(arguments, type(error).__name__, message, where=where, exit_code=UNREADABLE)
         return _say(f"{where}: {message}" if where else message, UNREADABLE)
