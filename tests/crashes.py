@@ -11,7 +11,9 @@ one, whole and bit for bit, ends it with an error.
 from __future__ import annotations
 
 import argparse
+import bisect
 import json
+import math
 import os
 import random
 import resource
@@ -33,6 +35,11 @@ from panmodel.errors import PanmodelError, StorageError
 def temporary(folder: Path) -> set[str]:
     """Names of temporary files."""
     return set(os.listdir(folder)) - visible(folder)
+
+
+def spread(count: int, most: int) -> range:
+    """Numbers below a count, evenly spread: all of them, or as many as are asked for at most."""
+    return range(0, count, max(1, math.ceil(count / most)))
 
 
 class Bench:
@@ -94,20 +101,32 @@ class Bench:
         return found
 
     def steps(self, most: int) -> None:
-        """Die before each step of the system, or before as many of them as are asked for."""
+        """Die before each step of the system, or before as many of them as are asked for.
+
+        The step that puts the new set in the old one's place is always among them, with the one after it.
+        """
         for old in (True, False):
             folder = self.stage(old=old)
             count = forked(lambda folder=folder: counted(lambda: self.write_new(folder)))
             assert os.WIFEXITED(count.status), count
-            chosen = range(count.calls) if count.calls <= most else sorted(random.sample(range(count.calls), most))
-            outcomes = []
-            for fatal in chosen:
-                folder = self.stage(old=old)
-                done = forked(lambda folder=folder, fatal=fatal: counted(lambda: self.write_new(folder), fatal))
-                assert os.WIFSIGNALED(done.status), (fatal, done)
-                outcomes.append(self.judge(folder, old=old))
-            assert outcomes == sorted(outcomes, key="new".__eq__)  # never back to the old one
-            self.found["steps"] += len(chosen)
+            outcomes: dict[int, str] = {}
+
+            def is_new(fatal: int, old: bool = old, outcomes: dict[int, str] = outcomes) -> bool:
+                if fatal not in outcomes:
+                    outcomes[fatal] = self.dying(fatal, old=old)
+                return outcomes[fatal] == "new"
+
+            turn = bisect.bisect_left(range(count.calls), True, key=is_new)
+            for fatal in spread(count.calls, most):
+                assert is_new(fatal) == (fatal >= turn)  # never back to the old one
+            self.found["steps"] += len(outcomes)
+
+    def dying(self, fatal: int, *, old: bool) -> str:
+        """Die before a step; which set there is then."""
+        folder = self.stage(old=old)
+        done = forked(lambda: counted(lambda: self.write_new(folder), fatal))
+        assert os.WIFSIGNALED(done.status), (fatal, done)
+        return self.judge(folder, old=old)
 
     def moments(self, count: int) -> None:
         """Die at random moments, so many times: most over an old set, each fifth over none."""
@@ -175,7 +194,7 @@ class Bench:
         for old in (True, False):
             folder = self.stage(old=old)
             count = forked(lambda folder=folder: counted(lambda: self.write_new(folder), asked=FULL)).calls
-            chosen = range(count) if count <= most else sorted(random.sample(range(count), most))
+            chosen = spread(count, most)
             for fatal in chosen:
                 folder = self.stage(old=old)
                 done = forked(
