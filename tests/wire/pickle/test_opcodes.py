@@ -1,11 +1,13 @@
 """Each opcode by itself, against CPython's list of them and its own unpickler."""
 
+import codecs
 import pickle
 import pickletools
 import struct
+import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from panmodel.errors import CorruptError, LimitError, TruncatedError, UnsafeError
@@ -91,6 +93,24 @@ def test_long_integers(number):
     data = number.to_bytes(size, "little", signed=True)
     assert run(b"\x8b" + struct.pack("<i", size) + data + b".") == number
     assert run(b"L%dL\n." % number) == number
+
+
+@given(st.lists(st.sampled_from([rb"\\", b"\\", b"x41", b"n", b"q", b"0", b"3", b"7", b"\\400", b"\xff"])))
+@example([b"\\q", rb"\\", b"\\777", b"\\477a"])
+def test_escapes_that_mean_nothing_stay_and_nobody_is_warned(parts):
+    text = b"".join(parts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            want = codecs.escape_decode(text)[0].decode("latin-1")
+        except ValueError:
+            want = None
+        warnings.simplefilter("error")
+        if want is None:
+            with pytest.raises(CorruptError, match="escape"):
+                run(b"S'" + text + b"'\n.", string_encoding="latin-1")
+        else:
+            assert run(b"S'" + text + b"'\n.", string_encoding="latin-1") == want
 
 
 @pytest.mark.parametrize(

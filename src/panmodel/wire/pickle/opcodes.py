@@ -23,6 +23,8 @@ Operation = Callable[["Machine"], object]
 STOP = ord(".")
 #: What strtol, by which CPython reads integers of protocol 0, takes for octal, and Python's int() refuses.
 _OCTAL = re.compile(rb"\s*[-+]?0[0-7]+")
+#: A backslash before what it gives no meaning, and an octal number of more than a byte: Python warns of them.
+_ODD_ESCAPE = re.compile(rb"""\\(?:(?P<octal>[4-7])(?=[0-7]{2})|[^\n\\'"abfnrtvx0-7])""")
 HIGHEST_PROTOCOL = 5
 TABLE: list[Operation | None] = [None] * 256
 
@@ -137,13 +139,22 @@ def _push_byte_string(machine: Machine, data: bytes | Extent) -> None:
         machine.push(text if data.isascii() or machine.string_encoding != "utf-8" else ByteString(text))
 
 
+def _usual_escapes(text: bytes) -> bytes:
+    """A string in which odd escapes are written in the way that every Python reads alike, and without a warning."""
+
+    def usual(odd: re.Match[bytes]) -> bytes:
+        return b"\\%d" % (int(odd["octal"]) - 4) if odd["octal"] else b"\\" + odd[0]
+
+    return rb"\\".join(_ODD_ESCAPE.sub(usual, part) for part in text.split(rb"\\"))
+
+
 @_opcode("S")
 def _string(machine: Machine) -> None:
     text = machine.line().rstrip()  # as the unpicklers of older Pythons do
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise machine.corrupt("a string without quotes")
     try:
-        content, _ = codecs.escape_decode(text[1:-1])
+        content, _ = codecs.escape_decode(_usual_escapes(text[1:-1]))
     except ValueError:
         raise machine.corrupt(f"a string with a broken escape, {text[:80]!r}") from None
     _push_byte_string(machine, content)
