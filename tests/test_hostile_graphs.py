@@ -116,10 +116,10 @@ GRAPHS = {
 def test_a_small_graph_stays_small(what, tmp_path):
     path = tmp_path / "net.pb"
     path.write_bytes(encode_bytes(graph_def(*GRAPHS[what], OUT)))
-    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with contextlib.suppress(PanmodelError):
         panmodel.convert(path, tmp_path / "net.onnx", dry_run=True)
-    assert time.monotonic() - begin < SECONDS
+    assert time.process_time() - begin < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEBIBYTES << 10
 
 
@@ -154,10 +154,10 @@ def test_functions_that_call_each_other_twice_at_every_level(target, tmp_path):
 
     call = onnx.helper.make_node("f0", ["x"], ["y"], domain="f")
     path = onnx_file(tmp_path / "a.onnx", call, functions=[function(level) for level in range(41)])
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(LimitError):
         panmodel.convert(path, tmp_path / target)
-    assert time.monotonic() - begin < SECONDS
+    assert time.process_time() - begin < SECONDS
 
 
 CODE = "1), __import__('os').system('id'"

@@ -149,10 +149,10 @@ def test_a_large_graph_opens_without_its_payload(tmp_path):
     with path.open("wb") as file:
         for piece in pieces(GraphDef(node=[weights, node("y", "Neg", "w")])):
             file.seek(piece, 1) if isinstance(piece, int) else file.write(piece)
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert FORMAT.sniff(Location(path))
     model = FORMAT.read(Location(path))
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
     assert model.tensors["w"].nbytes == nbytes and list(model.program.nodes) == ["w", "y"]
 
 
