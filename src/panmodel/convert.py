@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 
 def write(
-    model: Model, path: PathLike, *, to: str | None = None, shard_size: int | None = None, force: bool = False
+    model: Model, path: PathLike, *, to: str | None = None, shard_size: int | str | None = None, force: bool = False
 ) -> Report:
     """Write a model as it is, in the format that the target's name tells.
 
@@ -41,7 +41,7 @@ def write(
         model: What to write; its graph must be in the dialect of the target (`convert` takes care of that).
         path: Target.
         to: Name of the format, where the target's name does not tell.
-        shard_size: Bytes of tensors that one file may have, for formats that can be split.
+        shard_size: Bytes of tensors that one file may have, as a number or as "5GB"; for formats that can be split.
         force: Replace what is there.
     """
     target = Path(path)
@@ -69,7 +69,7 @@ def convert(
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
     drop_training: bool = False,
-    shard_size: int | None = None,
+    shard_size: int | str | None = None,
     strict: bool = False,
     force: bool = False,
     dry_run: bool = False,
@@ -90,7 +90,7 @@ def convert(
         include: Patterns of the names to take; all if empty.
         exclude: Patterns of the names to leave out.
         drop_training: Leave optimizer slots, step, epoch and such out.
-        shard_size: Bytes of tensors that one file may have, for formats that can be split.
+        shard_size: Bytes of tensors that one file may have, as a number or as "5GB"; for formats that can be split.
         strict: Refuse to lose anything that is not asked for.
         force: Replace files that are there.
         dry_run: Do everything except writing.

@@ -5,11 +5,7 @@ import os
 import subprocess
 import sys
 
-import click
-import pytest
 from tests.cli.calling import CHECKPOINT, call
-
-from panmodel.cli.convert import size
 
 
 def test_convert_prints_a_receipt(capsys, tmp_path):
@@ -112,24 +108,9 @@ def test_edits_of_a_graph_are_refused(capsys, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("5GB", 5_000_000_000),
-        ("500 MB", 500_000_000),
-        ("2GiB", 1 << 31),
-        ("1.5k", 1500),
-        ("100", 100),
-        ("7Ki", 7168),
-        ("5gb", 5_000_000_000),
-        ("1KIB", 1024),
-    ],
-)
-def test_sizes(text, found):
-    assert size(None, None, text) == found
-
-
-@pytest.mark.parametrize("text", ["", "GB", "5X", "-5GB", "0", "5 iB", "1e9"])
-def test_what_is_no_size(text):
-    with pytest.raises(click.BadParameter, match="is no size"):
-        size(None, None, text)
+def test_shards_of_a_size(capsys, tmp_path):
+    target = tmp_path / "a.safetensors"
+    code, _, err = call(capsys, "convert", CHECKPOINT, target, "--weights-only", "--shard-size", "5X")
+    assert (code, os.listdir(tmp_path)) == (2, []) and "shard size" in err and "5GB" in err
+    assert call(capsys, "convert", CHECKPOINT, target, "--weights-only", "--shard-size", "50 kB")[0] == 0
+    assert len(list(tmp_path.glob("a-0*-of-0*.safetensors"))) > 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
@@ -16,21 +15,6 @@ from panmodel.model.report import Report
 def names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
     """A list of tensor names, separated by commas."""
     return [name.strip() for name in value.split(",") if name.strip()] if value is not None else None
-
-
-def size(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
-    """A number of bytes: 5GB and 5G are decimal, 5GiB is binary."""
-    if value is None:
-        return None
-    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", value, re.IGNORECASE)
-    if parts is None or (parts[3] and not parts[2]) or not (found := _bytes(parts[1], parts[2], binary=bool(parts[3]))):
-        raise click.BadParameter(f"{value!r} is no size; write 5GB, 500MB or 2GiB")
-    return found
-
-
-def _bytes(number: str, unit: str, *, binary: bool) -> int:
-    power = " kmgt".index(unit.lower() or " ")
-    return int(float(number) * (1024 if binary else 1000) ** power)
 
 
 _EXAMPLES = """\b
@@ -63,9 +47,7 @@ Examples:
 )
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave tensors of such names out; may be repeated.")
 @click.option("--drop-training", is_flag=True, help="Leave optimizer slots, step, epoch and such out.")
-@click.option(
-    "--shard-size", callback=size, metavar="SIZE", help="Split the tensors into files of at most 5GB, 500MiB, …"
-)
+@click.option("--shard-size", metavar="SIZE", help="Split the tensors into files of at most 5GB, 500MiB, …")
 @click.option("--strict", is_flag=True, help="Refuse to lose anything that is not asked for.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.option("--dry-run", is_flag=True, help="Do everything except writing.")

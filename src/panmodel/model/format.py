@@ -13,6 +13,7 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Location
 from panmodel.model.model import Model
 from panmodel.model.notice import Notice
+from panmodel.model.sizes import bytes_in
 
 
 class Holds(Flag):
@@ -91,7 +92,7 @@ class Format:
         target: Path,
         *,
         force: bool = False,
-        shard_size: int | None = None,
+        shard_size: int | str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Sink:
         """Where a model goes that is written to this target.
@@ -99,16 +100,15 @@ class Format:
         Args:
             target: What the user named.
             force: Replace files that are there.
-            shard_size: Bytes of tensors that one file may have; None for all of them in one.
+            shard_size: Bytes of tensors that one file may have, as a number or as "5GB"; None for all of them in one.
             progress: Told the number of bytes of every piece that is written.
 
         Raises:
-            UsageError: The format cannot be split, or files of no bytes are asked for.
+            UsageError: The format cannot be split, or this is no size.
         """
-        if shard_size is not None and shard_size < 1:
-            raise UsageError(f"files of {shard_size} bytes hold no tensors", where=str(target))
-        names = self.files if shard_size is None else self.shards
-        if shard_size is not None and names is None:
+        nbytes = bytes_in(shard_size) if shard_size is not None else None
+        names = self.files if nbytes is None else self.shards
+        if nbytes is not None and names is None:
             raise UsageError(f"{self.name} is not written in shards", where=str(target), hint="leave out --shard-size")
         certain = names(target.name) if names else ()
-        return Sink(target, names=certain, force=force, shard_size=shard_size, progress=progress)
+        return Sink(target, names=certain, force=force, shard_size=nbytes, progress=progress)

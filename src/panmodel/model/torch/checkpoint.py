@@ -42,6 +42,7 @@ class Contents:
         key: The key of the state dict whose tensors go by their names there, "" if there is none.
         tensors: Name → what the tensor is, in the order of the file.
         modules: Of whole modules: name → class, settings and the like.
+        code: Of modules that torch.fx traced: name → what unpickling would execute.
         opaque: Names of what is neither a tensor nor a plain value, and is left out.
         changed: Names of what is taken for something simpler, with what it was.
         unregistered: Names of tensors of modules that are no part of their state dict, and are left out.
@@ -51,6 +52,7 @@ class Contents:
     key: str = ""
     tensors: dict[str, Record] = field(default_factory=dict)
     modules: dict[str, dict[str, object]] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
     opaque: list[str] = field(default_factory=list)
     changed: dict[str, list[str]] = field(default_factory=dict)
     unregistered: list[str] = field(default_factory=list)
@@ -80,8 +82,9 @@ def contents(value: object, where: str, *, limits: Limits = DEFAULT) -> Contents
         found.root = _renamed(found.root, names)
         found.tensors = {names.get(name, name): record for name, record in found.tensors.items()}
         prefix = f"{key}." if key else ""
-        found.modules = {name if name != key else "": told for name, told in found.modules.items()}
-        found.modules = {name.removeprefix(prefix): told for name, told in found.modules.items()}
+        within = {name: "" if name == key else name.removeprefix(prefix) for name in found.modules}
+        found.modules = {within[name]: told for name, told in found.modules.items()}
+        found.code = {within[name]: text for name, text in found.code.items()}
         found.changed = {what: [names.get(name, name) for name in paths] for what, paths in found.changed.items()}
     return found
 
@@ -291,6 +294,9 @@ class _Walk:
         self.found.unregistered += [prefix + name for name in found.unregistered]
         base = ".".join(path)
         self.found.modules |= {(prefix + name if name else base): told for name, told in found.tree.items()}
+        if found.code:
+            self._changed("modules that torch.fx traced without executing their code, which unpickling would", path)
+            self.found.code |= {(prefix + name if name else base): text for name, text in found.code.items()}
         self._once(value, len(found.state_dict) + len(found.tree))
         self._nodes += len(found.tree)
         nodes = ((name, self.node(tensor, (*path, name))) for name, tensor in found.state_dict.items())

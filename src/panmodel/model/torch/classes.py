@@ -10,6 +10,7 @@ PyTorch unpickles it is refused and not converted into one that looks harmless:
 * a class of torch's modules, optimizers, distributions and datasets, if it is made as `__reduce_ex__` makes objects,
   called without arguments at most, or mentioned;
 * a function of torch.nn that modules keep as an attribute (an activation), and a hint of a type, if nothing calls it;
+* a module that torch.fx traced, whose code unpickling would execute: it is read as the text that it is;
 * what only refers to one of these: a partial function, a bound method, a member of an enumeration by its name;
 * and all of them only beside tensors; what is somebody's own also in a file of torch.save without any, such as the
   settings of a training run. Nothing is accepted whose result is called.
@@ -21,7 +22,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 
-from panmodel.model.torch.modules import is_module
+from panmodel.model.torch.modules import TRACED, is_module, is_traced
 from panmodel.wire.pickle import GETATTR, Dictionary, Global, Object, is_reference
 from panmodel.wire.torch_records import ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
 from panmodel.wire.torch_unpickling import Loaded
@@ -68,7 +69,7 @@ _FUNCTIONS = {
         "kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_",
     ),
 }
-#: What settings keep of Python's library, and nothing calls: hints of types, what callbacks write lines with.
+#: What settings and modules keep and nothing calls: hints of types, what callbacks write lines with, who traced it.
 _OF_SETTINGS = {
     "typing": _words(
         "Union Optional Tuple List Dict Set FrozenSet Callable Iterable Iterator Sequence Mapping Literal Type",
@@ -77,6 +78,7 @@ _OF_SETTINGS = {
     "inspect": _words("_empty"),
     "builtins": _words("print"),
     "__builtin__": _words("print"),
+    "torch.fx._symbolic_trace": _words("Tracer"),
 }
 #: Its attributes are torch's own functions, torch.relu for one: `getattr` of it refers to them.
 FUNCTIONS_OF_TORCH = Global("torch._C", "_VariableFunctionsClass")
@@ -104,7 +106,8 @@ def refused(loaded: Loaded, *, beside_tensors: bool = False) -> list[Global]:
     objects = [item for item in there if isinstance(item, Object)]
     made = {item.cls for item in there if isinstance(item, (Object, SubclassRecord)) and isinstance(item.cls, Global)}
     accepted = _of_somebody(names, made, loaded) | _references(objects, loaded)
-    accepted |= _of_torch(names, made, loaded) if beside_tensors else set()
+    if beside_tensors:
+        accepted |= _of_torch(names, made, loaded) | _traced(objects, loaded)
     return [name for name in names if name not in accepted]
 
 
@@ -121,6 +124,13 @@ def _of_torch(names: Iterable[Global], made: set[Global], loaded: Loaded) -> set
     accepted = {name for name in classes if name in made - loaded.called or is_named_as_class(name)} - loaded.given
     accepted |= {name for name in names if is_function(name) or is_of_settings(name)} - loaded.called - made
     return accepted | ({_HARMLESS} - loaded.given)
+
+
+def _traced(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
+    """What makes the modules that torch.fx traced, if it is given the state of a module and its result is not called."""
+    calls = [made for made in objects if made.cls == TRACED]
+    fits = bool(calls) and all(is_traced(made) and is_module(made) for made in calls)
+    return {TRACED} - loaded.recalled if fits else set()
 
 
 def _references(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
@@ -154,7 +164,7 @@ def is_function(name: Global) -> bool:
 
 
 def is_of_settings(name: Global) -> bool:
-    """Whether this is what settings keep of Python's library, and nothing calls."""
+    """Whether this is what settings and modules keep, and nothing calls."""
     return name.name in _OF_SETTINGS.get(name.module, ())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from panmodel.model.torch.checkpoint import Contents
+from panmodel.model.torch.modules import TRACED_CLASS
 from panmodel.model.torch.skeleton import Branch, Node, Scalar, scalars
 from panmodel.wire.pickle import Global, describe
 from panmodel.wire.torch_container import Loaded
@@ -25,7 +26,8 @@ def describe_file(loaded: Loaded, found: Contents, used: frozenset[str]) -> dict
     Returns:
         "framework", "container" if it is not the current one, "container_version", "state_dict" (its key), "prefix" (of
         all names), "devices", "shared_storages", "values" (path → value), "modules" (name → version), "module_tree"
-        (name → class and settings, of whole modules) and "sources" (class → text); each only where it says something.
+        (name → class and settings, of whole modules) and "sources" (class → text; what torch.fx traced has
+        the name of the module behind its class); each only where it says something.
     """
     values = {name: value for name, value in scalars(found.root) if not _is_below(name, used)}
     told: dict[str, object] = {"framework": "pytorch"}
@@ -38,7 +40,7 @@ def describe_file(loaded: Loaded, found: Contents, used: frozenset[str]) -> dict
     told["values"] = values
     told["modules"] = _versions(found.root)
     told["module_tree"] = found.modules
-    told["sources"] = _sources(loaded.sources)
+    told["sources"] = _sources(loaded.sources, found.code)
     return {key: value for key, value in told.items() if value}
 
 
@@ -76,5 +78,6 @@ def _versions(node: Node) -> Mapping[str, Mapping[str, Scalar]]:
     return next((versions for _, child in node.items if (versions := _versions(child))), {})
 
 
-def _sources(sources: Mapping[Global, tuple[str, str]]) -> dict[str, str]:
-    return {describe(cls): text for cls, (_, text) in sources.items() if text}
+def _sources(sources: Mapping[Global, tuple[str, str]], traced: Mapping[str, str]) -> dict[str, str]:
+    told = {describe(cls): text for cls, (_, text) in sources.items() if text}
+    return told | {f"{describe(TRACED_CLASS)} {name}".rstrip(): text for name, text in traced.items()}

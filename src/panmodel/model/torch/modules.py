@@ -1,9 +1,11 @@
 """Whole modules in pickles: their state dict, and what the pickle says of each module besides.
 
 A module is an object like any other; what makes it one is its state: `_parameters`, `_buffers` and `_modules`. Its
-`forward` is no part of a pickle.
+`forward` is no part of a pickle, but for modules that torch.fx traced: those are pickled as a call that executes their
+code. Nothing is called here, and the code is taken for what it is, text.
 
-Source: torch/nn/modules/module.py (`state_dict`, `_save_to_state_dict`, `__setstate__`).
+Source: torch/nn/modules/module.py (`state_dict`, `_save_to_state_dict`, `__setstate__`), torch/fx/graph_module.py
+(`GraphModule.__reduce__`, `reduce_graph_module`).
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from dataclasses import dataclass, field
 from panmodel.errors import LimitError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.skeleton import is_scalar
-from panmodel.wire.pickle import Object, describe
+from panmodel.wire.pickle import Global, Object, describe
 from panmodel.wire.torch_records import ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
 
+#: By which modules that torch.fx traced are pickled: it executes the code that it is given.
+TRACED = Global("torch.fx.graph_module", "reduce_graph_module")
+TRACED_CLASS = Global("torch.fx.graph_module", "GraphModule")
 _PARTS = ("_parameters", "_buffers", "_modules")
 _MOST_SETTINGS = 16  # values in a list that is a hyper-parameter
 #: Modules may hold each other so that there are far more ways to one than modules.
@@ -32,11 +37,13 @@ class ModuleContents:
         state_dict: Name → parameter or buffer, in the order of torch's `state_dict()`.
         tree: Name of each module ("" for the outermost) → its class, settings, and whether it was training.
         unregistered: Names of tensors that are attributes and no part of the state dict.
+        code: Name of each module that torch.fx traced → its code, with the imports that it needs.
     """
 
     state_dict: dict[str, object] = field(default_factory=dict)
     tree: dict[str, dict[str, object]] = field(default_factory=dict)
     unregistered: list[str] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
 
 
 def is_module(value: object) -> bool:
@@ -44,9 +51,18 @@ def is_module(value: object) -> bool:
     return isinstance(value, Object) and all(isinstance(attributes(value).get(part), dict) for part in _PARTS)
 
 
+def is_traced(item: Object) -> bool:
+    """Whether an object is made as torch.fx pickles modules: from their attributes, and the imports of their code."""
+    if item.cls != TRACED or not item.called or item.kwargs or len(item.args) not in (1, 2):
+        return False
+    return isinstance(item.args[0], dict) and all(isinstance(imports, str) for imports in item.args[1:])
+
+
 def attributes(item: Object) -> dict[object, object]:
-    """What BUILD put into the `__dict__` of an object."""
+    """What BUILD, or the call that makes a module that torch.fx traced, put into the `__dict__` of an object."""
     found: dict[object, object] = {}
+    if is_traced(item) and isinstance(item.args[0], dict):
+        found.update(item.args[0])
     for state in item.states:
         if isinstance(state, tuple) and len(state) == 2 and isinstance(state[0], (dict, type(None))):
             for part in state:  # the state of a class with __slots__: its __dict__, then the slots
@@ -75,6 +91,9 @@ def module_contents(module: Object, where: str, *, limits: Limits = DEFAULT) -> 
         name = ".".join(path)
         _collect(found, name, held)
         found.tree[name] = _described(item, held)
+        code = held.get("_code") or held.get("code")  # as it was called before torch 1.9
+        if is_traced(item) and isinstance(code, str):
+            found.code[name] = "".join(map(str, item.args[1:])) + code
         children = [(key, child) for key, child in _named(held["_modules"]) if isinstance(child, Object)]
         pending.extend(((*path, key), child) for key, child in reversed(children) if is_module(child))
     return found
@@ -95,7 +114,7 @@ def _collect(found: ModuleContents, name: str, held: Mapping[object, object]) ->
 
 
 def _described(item: Object, held: Mapping[object, object]) -> dict[str, object]:
-    told: dict[str, object] = {"class": describe(item.cls)}
+    told: dict[str, object] = {"class": describe(TRACED_CLASS if is_traced(item) else item.cls)}
     if isinstance(held.get("training"), bool):
         told["training"] = held["training"]
     hooks = [key for key, hook in held.items() if isinstance(key, str) and key.endswith("_hooks") and hook]
