@@ -242,3 +242,53 @@ def test_whole_optimizers_are_their_state_dicts(tmp_path: Path) -> None:
         slots = {slot: tensor.numpy() for slot, tensor in model.training.slots[name].items()}
         assert slots.keys() == optimizer.state[parameter].keys()
         assert (slots["square_avg"] == optimizer.state[parameter]["square_avg"].numpy()).all()
+
+
+class Traced(nn.Module):
+    """A module that torch.fx can trace, with a structured input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, inputs: Any) -> Any:
+        return {"y": torch.relu(self.layer(inputs["x"])) * self.scale}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_modules_that_torch_fx_traced_are_read_and_not_executed(tmp_path: Path, legacy: bool) -> None:
+    traced = torch.fx.symbolic_trace(Traced(), concrete_args={"inputs": {"x": torch.fx.PH}})
+    assert isinstance(traced, torch.fx.GraphModule)
+    path = saved(tmp_path / "a.pt", {"model": nn.Sequential(traced, nn.ReLU()), "epoch": 2}, legacy=legacy)
+    model = pm.read(path)
+    same(model.tensors, torch.load(path, weights_only=False)["model"].state_dict())
+    assert model.metadata["module_tree"]["0"]["class"] == "torch.fx.graph_module.GraphModule"
+    assert "torch.relu(layer)" in model.metadata["sources"]["torch.fx.graph_module.GraphModule 0"]
+    assert any("traced" in str(notice) for notice in model.notices)
+    assert pm.scan(path).verdict is Verdict.DANGEROUS
+
+
+class Executing:
+    """Pickled as a module that torch.fx traced, whose code opens a file."""
+
+    def __init__(self, canary: Path) -> None:
+        self.code = f"open({str(canary)!r}, 'w').close()\ndef forward(self):\n    return 0\n"
+
+    def __reduce__(self) -> Any:
+        body = {"_parameters": {"w": torch.ones(2)}, "_buffers": {}, "_modules": {}, "_code": self.code}
+        return torch.fx.graph_module.reduce_graph_module, (body, "")
+
+
+def test_the_code_of_modules_that_torch_fx_traced_is_dangerous_and_stays_text(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    path = saved(tmp_path / "a.pt", Executing(canary))
+    assert str(canary) in pm.read(path).metadata["sources"]["torch.fx.graph_module.GraphModule"]
+    pm.convert(path, tmp_path / "b.safetensors")
+    pm.convert(path, tmp_path / "b.pt")
+    assert pm.scan(path).verdict is Verdict.DANGEROUS
+    assert pm.scan(tmp_path / "b.pt").verdict is Verdict.CLEAN
+    assert not canary.exists()
+    torch.load(path, weights_only=False)
+    assert canary.exists()

@@ -270,3 +270,30 @@ def test_many_objects_with_the_same_arguments_take_no_time() -> None:
     begin = time.process_time()
     assert names(b"](" + MODULE + arguments + objects + GETATTR + b"(cm\nT\n" + text(b"a") + b"tRe") == []
     assert time.process_time() - begin < 5
+
+
+TRACED = b"ctorch.fx.graph_module\nreduce_graph_module\n"
+
+
+def test_modules_that_torch_fx_traced_are_accepted() -> None:
+    body = PARTS + text(b"_tracer_cls") + b"ctorch.fx._symbolic_trace\nTracer\nu"
+    assert names(TRACED + body + text(b"import os") + b"\x86R") == []
+    assert names(b"]" + MODULE + b"a" + TRACED + body + text(b"import os") + b"\x86Ra") == []
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        TRACED + text(b"import os") + b"\x85R",
+        TRACED + b"}" + text(b"import os") + b"\x86R",
+        TRACED + PARTS + b"uK\x01\x86R",
+        TRACED + PARTS + b"u" + text(b"") + b"\x86R)R",  # calls it
+        TRACED + PARTS + b"u" + text(b"") + b"\x86\x81",
+        TRACED,
+        TRACED.replace(b"reduce_graph", b"reduce_package_graph") + PARTS + b"u" + text(b"") + b"\x86R",
+    ],
+)
+def test_other_calls_of_what_executes_code_are_refused(made: bytes) -> None:
+    told = names(b"]" + MODULE + b"a" + made + b"a")
+    assert len(told) == 1
+    assert told[0].startswith("torch.fx.graph_module.reduce_")

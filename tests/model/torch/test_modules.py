@@ -4,7 +4,7 @@ import pytest
 
 from panmodel import dtypes
 from panmodel.errors import LimitError
-from panmodel.model.torch.modules import attributes, is_module, module_contents
+from panmodel.model.torch.modules import TRACED, attributes, is_module, is_traced, module_contents
 from panmodel.wire.pickle import Dictionary, Global, Object
 from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
 
@@ -104,3 +104,21 @@ def test_a_module_in_itself_is_refused() -> None:
     state["_modules"] = {"again": endless}
     with pytest.raises(LimitError, match="within themselves"):
         module_contents(endless, "a.pt")
+
+
+def test_what_torch_fx_traced_is_a_module_with_code() -> None:
+    body = {"_parameters": Dictionary({"w": tensor()}), "_buffers": {}, "_modules": Dictionary(), "_code": "\nx = w"}
+    traced = Object(TRACED, (body, "import torch"))
+    found = module_contents(module(modules={"inner": traced}), "a.pt")
+    assert list(found.state_dict) == ["inner.w"]
+    assert found.tree["inner"] == {"class": "torch.fx.graph_module.GraphModule"}
+    assert found.code == {"inner": "import torch\nx = w"}
+    early = Object(TRACED, ({**body, "_code": None, "code": "x"},))
+    assert module_contents(early, "a.pt").code == {"": "x"}
+
+
+def test_other_calls_are_not_taken_for_what_torch_fx_traced() -> None:
+    body = {"_parameters": {}, "_buffers": {}, "_modules": {}}
+    others = [Object(TRACED, (body, 1)), Object(TRACED, ("x", "y")), Object(TRACED), Object(TRACED, (body,), {"a": 1})]
+    others += [Object(TRACED, (body, ""), called=False), Object(Global("torch.fx", "x"), (body, ""))]
+    assert not any(is_traced(other) or is_module(other) for other in others)

@@ -79,7 +79,10 @@ _OF_SETTINGS = {
     "builtins": _words("print"),
     "__builtin__": _words("print"),
     "torch.fx._symbolic_trace": _words("Tracer"),
+    "torch.fx.experimental.proxy_tensor": _words("PythonKeyTracer _ModuleStackTracer"),
 }
+#: Classes of torch's whose neighbours are not accepted, since these may act.
+COMPANIONS = frozenset({Global("torch.utils._pytree", "TreeSpec"), Global("torch.utils._pytree", "LeafSpec")})
 #: Its attributes are torch's own functions, torch.relu for one: `getattr` of it refers to them.
 FUNCTIONS_OF_TORCH = Global("torch._C", "_VariableFunctionsClass")
 #: What old modules call when they are unpickled: it returns an object that stands for a library, and takes nothing.
@@ -127,7 +130,7 @@ def _of_torch(names: Iterable[Global], made: set[Global], loaded: Loaded) -> set
 
 
 def _traced(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
-    """What makes the modules that torch.fx traced, if it is given the state of a module and its result is not called."""
+    """What makes modules that torch.fx traced, if it is given the state of one and what it returns is not called."""
     calls = [made for made in objects if made.cls == TRACED]
     fits = bool(calls) and all(is_traced(made) and is_module(made) for made in calls)
     return {TRACED} - loaded.recalled if fits else set()
@@ -181,6 +184,8 @@ def _is_plain(name: Global) -> bool:
 
 
 def _is_class_of_torch(name: Global) -> bool:
+    if name in COMPANIONS:
+        return True
     parts = name.module.split(".")
     return _is_plain(name) and name.module.startswith(_OF_TORCH) and not any(part.startswith("_") for part in parts)
 
