@@ -292,3 +292,53 @@ def test_the_code_of_modules_that_torch_fx_traced_is_dangerous_and_stays_text(tm
     assert not canary.exists()
     torch.load(path, weights_only=False)
     assert canary.exists()
+
+
+class Squares(torch.utils.data.Dataset):  # type: ignore[name-defined,misc]
+    """A dataset of a user."""
+
+    def __init__(self) -> None:
+        self.values = torch.arange(6.0) ** 2
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.values[index]
+
+
+def training_objects() -> dict[str, Any]:
+    """What scripts pickle beside a model, by the key that they give it."""
+    data = torch.utils.data
+    known = data.TensorDataset(torch.arange(12.0).reshape(6, 2))
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    return {
+        "amp": scaler,
+        "train_loader": data.DataLoader(known, batch_size=2, shuffle=True, generator=torch.Generator()),
+        "weighted": data.WeightedRandomSampler([0.1, 0.9], 2),
+        "per_rank": data.DistributedSampler(known, num_replicas=2, rank=0),
+        "split": data.random_split(known, [4, 2]),
+        "all": data.ConcatDataset([known, known]),
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_scalers_loaders_samplers_and_datasets_beside_a_model(tmp_path: Path, legacy: bool) -> None:
+    module, objects = nn.Linear(2, 2), training_objects()
+    path = saved(tmp_path / "a.pt", {"model": module.state_dict(), "epoch": 1, **objects}, legacy=legacy)
+    model = pm.read(path)
+    same(model.weights, module.state_dict())
+    assert model.metadata["values"]["amp._init_scale"] == 1024.0
+    assert model.metadata["values"]["train_loader.collate_fn"].endswith("collate.default_collate")
+    stored = model.tensors["train_loader.dataset.tensors.0"].numpy()
+    assert (stored == objects["train_loader"].dataset.tensors[0].numpy()).all()
+    assert pm.scan(path).verdict is Verdict.CLEAN
+    own = saved(tmp_path / "b.pt", {"model": module.state_dict(), "data": torch.utils.data.DataLoader(Squares())})
+    assert "data.dataset.values" in pm.read(own).tensors
+    assert pm.scan(own).verdict is Verdict.UNDECIDED
+    pm.convert(path, tmp_path / "c.pt")
+    kept = torch.load(tmp_path / "c.pt", weights_only=True)
+    assert kept["amp"]["_init_scale"] == 1024.0
+    pm.convert(path, tmp_path / "d.safetensors", drop_training=True)
+    assert set(pm.read(tmp_path / "d.safetensors").tensors) == set(module.state_dict())

@@ -33,6 +33,8 @@ def test_layers_have_plain_names():
     assert is_layer(Global("torch.nn.modules.conv", "Conv2d"))
     assert not is_layer(Global("torch.nn.modules.module", "torch.hub.load"))
     assert not is_layer(Global("torch.nn.modules.utils", "consume_prefix_in_state_dict_if_present"))
+    assert is_layer(Global("torch.utils.data.dataloader", "DataLoader"))
+    assert not is_layer(Global("torch.utils.data.dataloader", "_MultiProcessingDataLoaderIter"))
     assert is_tensor_function(Global("torch.nn.functional", "relu"))
     assert not is_tensor_function(Global("torch.nn.functional", "torch.load"))
 

@@ -13,7 +13,7 @@ import sys
 from functools import cache
 
 from panmodel import dtypes
-from panmodel.model.torch.classes import is_foreign
+from panmodel.model.torch.classes import COMPANIONS, is_foreign
 from panmodel.wire.pickle import Global, Object
 from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES
 
@@ -155,8 +155,8 @@ def is_allowed(name: Global, *, torchscript: bool = False) -> bool:
 
 
 def is_layer(name: Global) -> bool:
-    """Whether this is a class of a layer or optimizer of PyTorch itself."""
-    known = name.module.startswith((*_LAYERS, _OPTIMIZERS))
+    """Whether this is a class of a layer or optimizer of PyTorch itself, or of what else is saved beside these."""
+    known = name.module.startswith((*_LAYERS, _OPTIMIZERS)) or name in COMPANIONS
     return known and _CLASS.fullmatch(name.name) is not None
 
 

@@ -297,3 +297,29 @@ def test_other_calls_of_what_executes_code_are_refused(made: bytes) -> None:
     told = names(b"]" + MODULE + b"a" + made + b"a")
     assert len(told) == 1
     assert told[0].startswith("torch.fx.graph_module.reduce_")
+
+
+@pytest.mark.parametrize("module", ["torch.amp.grad_scaler", "torch.cuda.amp.grad_scaler"])
+def test_scalers_of_gradients_and_loaders_of_data_are_accepted(module: str) -> None:
+    scaler = f"c{module}\n".encode()
+    states = b"ccollections\ndefaultdict\n" + scaler + b"_refresh_per_optimizer_state\n\x85R"
+    assert names(with_extra(scaler + b"GradScaler\n)\x81}" + text(b"states") + states + b"sb")) == []
+    loader = b"ctorch.utils.data.dataloader\nDataLoader\n)\x81}"
+    collate = b"ctorch.utils.data._utils.collate\ndefault_collate\n"
+    assert names(with_extra(loader + text(b"collate_fn") + collate + b"sb")) == []
+    assert names(with_extra(b"ctorch.utils.data.distributed\nDistributedSampler\n)\x81")) == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"ctorch.utils.data.dataloader\n_MultiProcessingDataLoaderIter\n)\x81",
+        b"ctorch.utils.data.dataloader\nDataLoader\nK\x01\x85R",
+        b"ctorch.utils.data._utils.collate\ndefault_collate\n)R",
+        b"ctorch.amp.grad_scaler\n_refresh_per_optimizer_state\n)R",
+        b"ctorch.amp.grad_scaler\nGradScaler\n" + text(b"cpu") + b"\x85R",
+        b"ctorch.amp.autocast_mode\nautocast\n)\x81",
+    ],
+)
+def test_their_neighbours_are_refused_and_so_are_calls(extra: bytes) -> None:
+    assert len(names(with_extra(extra))) == 1

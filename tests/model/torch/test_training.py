@@ -5,7 +5,7 @@ import pytest
 
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node
-from panmodel.model.torch.training import is_state_dict, is_training_key, state_dict_key, told
+from panmodel.model.torch.training import is_state_dict, is_training_key, state_dict_key, told, training_parts
 
 
 def mapping(items: dict[Key, Node]) -> Branch:
@@ -135,3 +135,12 @@ def test_slots_that_do_not_fit_keep_their_number() -> None:
     state, _ = told(mapping({"model": W, "optimizer": optimizer}), tensors)
     assert state is not None
     assert list(state.slots) == ["0"]
+
+
+def test_objects_of_training_belong_to_it_whatever_their_key_is() -> None:
+    loader = Branch("object", (("x", Leaf("x")),), "torch.utils.data.dataloader.DataLoader")
+    other = Branch("object", (("y", Leaf("y")),), "my.Data")
+    parts = {"model": W, "train": loader, "both": Branch("list", ((0, loader), (1, loader))), "data": other}
+    mixed: dict[Key, Node] = {**parts, "mixed": Branch("list", ((0, loader), (1, other))), "none": Branch("list", ())}
+    found = [path for path, _ in training_parts(mapping(mixed))]
+    assert found == [("train",), ("both",)]

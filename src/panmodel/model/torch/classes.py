@@ -7,8 +7,8 @@ PyTorch unpickles it is refused and not converted into one that looks harmless:
 
 * a class of somebody's own (of no module of Python's library, of numpy, of torch, or of what torch needs), however it
   is made: members of enumerations are calls with their value; and a function of somebody's own, if nothing calls it;
-* a class of torch's modules, optimizers, distributions and datasets, if it is made as `__reduce_ex__` makes objects,
-  called without arguments at most, or mentioned;
+* a class of torch's modules, optimizers, distributions, datasets and what else training needs of torch, if it is made
+  as `__reduce_ex__` makes objects, called without arguments at most, or mentioned;
 * a function of torch.nn that modules keep as an attribute (an activation), and a hint of a type, if nothing calls it;
 * a module that torch.fx traced, whose code unpickling would execute: it is read as the text that it is;
 * what only refers to one of these: a partial function, a bound method, a member of an enumeration by its name;
@@ -69,7 +69,8 @@ _FUNCTIONS = {
         "kaiming_uniform_ kaiming_normal_ orthogonal_ sparse_",
     ),
 }
-#: What settings and modules keep and nothing calls: hints of types, what callbacks write lines with, who traced it.
+#: What settings and modules keep and nothing calls: hints of types, what callbacks write lines with, what puts batches
+#: together, who traced it.
 _OF_SETTINGS = {
     "typing": _words(
         "Union Optional Tuple List Dict Set FrozenSet Callable Iterable Iterator Sequence Mapping Literal Type",
@@ -78,11 +79,24 @@ _OF_SETTINGS = {
     "inspect": _words("_empty"),
     "builtins": _words("print"),
     "__builtin__": _words("print"),
+    "torch.amp.grad_scaler": _words("_refresh_per_optimizer_state"),
+    "torch.cuda.amp.grad_scaler": _words("_refresh_per_optimizer_state"),
+    "torch.utils.data._utils.collate": _words("default_collate default_convert"),
     "torch.fx._symbolic_trace": _words("Tracer"),
     "torch.fx.experimental.proxy_tensor": _words("PythonKeyTracer _ModuleStackTracer"),
 }
-#: Classes of torch's whose neighbours are not accepted, since these may act.
-COMPANIONS = frozenset({Global("torch.utils._pytree", "TreeSpec"), Global("torch.utils._pytree", "LeafSpec")})
+#: Classes of torch's that are accepted by themselves: others in their modules may act, if only when they are deleted.
+COMPANIONS = frozenset(
+    Global(module, name)
+    for module, name in (
+        ("torch.amp.grad_scaler", "GradScaler"),
+        ("torch.cuda.amp.grad_scaler", "GradScaler"),
+        ("torch.utils._pytree", "LeafSpec"),
+        ("torch.utils._pytree", "TreeSpec"),
+        ("torch.utils.data.dataloader", "DataLoader"),
+        ("torch.utils.data.distributed", "DistributedSampler"),
+    )
+)
 #: Its attributes are torch's own functions, torch.relu for one: `getattr` of it refers to them.
 FUNCTIONS_OF_TORCH = Global("torch._C", "_VariableFunctionsClass")
 #: What old modules call when they are unpickled: it returns an object that stands for a library, and takes nothing.

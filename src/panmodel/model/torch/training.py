@@ -30,6 +30,8 @@ _TRAINING_KEY = re.compile(
     r"|message_hub|((start|current|last|global|total|train)_)?(epochs?|steps?)|iter(ation)?s?(_num)?|num_(updates|steps)"
     r"|((train|val|valid|test|best)_)*(loss(es)?|acc|accuracy|prec1|acc1|score)|metrics?"
 )
+#: What the classes are called, to the beginning, of objects that belong to one whatever their key is.
+_TRAINING_CLASSES = ("torch.utils.data.", "torch.amp.", "torch.cuda.amp.", "torch.optim.")
 #: Buffers of torch.nn's normalisations, which no optimizer has slots for.
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -78,8 +80,16 @@ def training_parts(root: Node) -> Iterator[tuple[tuple[Key, ...], Node]]:
         yield optimizer.path, _at(root, optimizer.path)
     if isinstance(root, Branch) and root.is_mapping and not _is_bare(root):
         for key, node in root.items:
-            if is_training_key(key):
+            if is_training_key(key) or _is_of_training(node):
                 yield (key,), node
+
+
+def _is_of_training(node: Node) -> bool:
+    """Whether it is an object of a class that only training needs (a loader of data, say), or a list of some."""
+    if not isinstance(node, Branch):
+        return False
+    parts = [part for _, part in node.items] if node.kind in ("list", "tuple") else [node]
+    return bool(parts) and all(isinstance(part, Branch) and part.cls.startswith(_TRAINING_CLASSES) for part in parts)
 
 
 def told(root: Node, tensors: Mapping[str, Tensor]) -> tuple[TrainingState | None, frozenset[str]]:
