@@ -342,3 +342,27 @@ def test_scalers_loaders_samplers_and_datasets_beside_a_model(tmp_path: Path, le
     assert kept["amp"]["_init_scale"] == 1024.0
     pm.convert(path, tmp_path / "d.safetensors", drop_training=True)
     assert set(pm.read(tmp_path / "d.safetensors").tensors) == set(module.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_lazy_modules_have_parameters_when_they_were_used(tmp_path: Path, legacy: bool) -> None:
+    module = nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+    before = saved(tmp_path / "a.pt", module, legacy=legacy)
+    stored = saved(tmp_path / "b.pt", module[:1].state_dict(), legacy=legacy)
+    empty = [name for name, part in torch.load(before, weights_only=False).state_dict().items() if has_no_shape(part)]
+    for path, lacking in ((before, empty), (stored, ["0.weight", "0.bias"])):
+        model = pm.read(path)
+        assert lacking == [name for notice in model.notices if "lazy" in notice.detail for name in notice.names]
+        assert pm.scan(path).verdict is not Verdict.DANGEROUS
+    model = pm.read(before)
+    assert list(model.tensors) == ["1.num_batches_tracked"]
+    assert model.metadata["module_tree"]["0"]["class"] == "torch.nn.modules.linear.LazyLinear"
+    pm.convert(before, tmp_path / "c.pt")
+    assert list(torch.load(tmp_path / "c.pt", weights_only=True)) == ["1.num_batches_tracked"]
+    module(torch.ones(2, 4))
+    same(pm.read(saved(tmp_path / "d.pt", module, legacy=legacy)).tensors, module.state_dict())
+
+
+def has_no_shape(parameter: Any) -> bool:
+    return isinstance(parameter, torch.nn.parameter.UninitializedTensorMixin)

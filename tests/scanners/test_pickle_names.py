@@ -50,3 +50,9 @@ def test_state_is_plain_without_arguments():
     assert not takes_plain_state(Object(Global("a", "B"), (1,), called=False, states=[{"x": 1}]))
     assert not takes_plain_state(Object(Global("a", "B"), called=True, states=[{"x": 1}]))
     assert not takes_plain_state(Object(Global("a", "B"), called=False, states=[(1,)]))
+
+
+def test_the_state_of_a_handle_is_a_tuple():
+    handle = Object(Global("torch.utils.hooks", "RemovableHandle"), called=False, states=[({}, 1)])
+    assert takes_plain_state(handle)
+    assert not takes_plain_state(Object(handle.cls, called=False, states=[7]))

@@ -173,6 +173,9 @@ def _say_losses(model: Model, found: Contents) -> None:
     """What is not kept of the pickle."""
     if found.opaque:
         model.notices.append(MetadataLost("values that are neither tensors nor plain values", tuple(found.opaque)))
+    if found.uninitialized:
+        detail = "parameters of lazy modules, which have no shape before the module is used"
+        model.notices.append(MetadataLost(detail, tuple(found.uninitialized)))
     if found.unregistered:
         detail = "tensors that are attributes of modules, and no part of their state dict"
         model.notices.append(MetadataLost(detail, tuple(found.unregistered)))

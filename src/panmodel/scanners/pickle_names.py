@@ -123,6 +123,8 @@ _LAYERS = (
     "torch.utils.data.sampler",
 )
 _OPTIMIZERS = "torch.optim."
+#: What removes a hook, whose state is a tuple.
+_HANDLE = Global("torch.utils.hooks", "RemovableHandle")
 #: What TorchScript's own unpickler knows; it is not Python's and imports nothing. The names have no dots: were such an
 #: archive unpickled by Python, attributes of a function would lead to everything.
 _TORCHSCRIPT = re.compile(
@@ -193,4 +195,5 @@ def takes_plain_state(made: Object) -> bool:
     """Whether an object is made as layers are: empty, and then given a dictionary of attributes."""
     if made.called or made.args or made.kwargs or made.items or made.elements:
         return False
-    return bool(made.states) and all(isinstance(state, dict) for state in made.states)
+    kinds = (dict, tuple) if made.cls == _HANDLE else dict
+    return bool(made.states) and all(isinstance(state, kinds) for state in made.states)

@@ -323,3 +323,25 @@ def test_scalers_of_gradients_and_loaders_of_data_are_accepted(module: str) -> N
 )
 def test_their_neighbours_are_refused_and_so_are_calls(extra: bytes) -> None:
     assert len(names(with_extra(extra))) == 1
+
+
+UNINITIALIZED = b"ctorch.nn.parameter\nUninitializedParameter\n"
+
+
+def test_parameters_without_a_shape_and_handles_of_hooks_are_accepted() -> None:
+    assert names(b"}" + text(b"w") + UNINITIALIZED + b"\x88\x85Rs") == []
+    assert names(with_extra(UNINITIALIZED.replace(b"Parameter", b"Buffer") + b"\x89\x85R")) == []
+    assert names(with_extra(b"ctorch.utils.hooks\nRemovableHandle\n)\x81}K\x00)\x87b")) == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        UNINITIALIZED + text(b"x") + b"\x85R",
+        UNINITIALIZED + b"\x88\x85R)R",
+        b"ctorch.utils.hooks\nRemovableHandle\n}\x85R",
+        b"ctorch.utils.hooks\nunserializable_hook\n",
+    ],
+)
+def test_they_are_refused_if_they_are_made_otherwise(extra: bytes) -> None:
+    assert len(names(with_extra(extra))) == 1

@@ -4,7 +4,14 @@ import pytest
 
 from panmodel import dtypes
 from panmodel.errors import LimitError
-from panmodel.model.torch.modules import TRACED, attributes, is_module, is_traced, module_contents
+from panmodel.model.torch.modules import (
+    TRACED,
+    attributes,
+    is_module,
+    is_traced,
+    is_uninitialized,
+    module_contents,
+)
 from panmodel.wire.pickle import Dictionary, Global, Object
 from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
 
@@ -122,3 +129,12 @@ def test_other_calls_are_not_taken_for_what_torch_fx_traced() -> None:
     others = [Object(TRACED, (body, 1)), Object(TRACED, ("x", "y")), Object(TRACED), Object(TRACED, (body,), {"a": 1})]
     others += [Object(TRACED, (body, ""), called=False), Object(Global("torch.fx", "x"), (body, ""))]
     assert not any(is_traced(other) or is_module(other) for other in others)
+
+
+def test_parameters_of_lazy_modules_are_made_of_whether_they_take_gradients() -> None:
+    name = Global("torch.nn.parameter", "UninitializedParameter")
+    assert is_uninitialized(Object(name, (True,)))
+    others = [Object(name), Object(name, ("x",)), Object(name, (True,), {"a": 1}), Object(name, (True,), called=False)]
+    assert not any(
+        map(is_uninitialized, [*others, Object(Global("torch.nn.parameter", "Buffer"), (True,)), name, None])
+    )

@@ -11,7 +11,7 @@ from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.classes import is_foreign
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
-from panmodel.model.torch.modules import ModuleContents, attributes, is_module, module_contents
+from panmodel.model.torch.modules import ModuleContents, attributes, is_module, is_uninitialized, module_contents
 from panmodel.model.torch.optimizer_objects import is_optimizer, state_dict
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
@@ -44,6 +44,7 @@ class Contents:
         modules: Of whole modules: name → class, settings and the like.
         code: Of modules that torch.fx traced: name → what unpickling would execute.
         opaque: Names of what is neither a tensor nor a plain value, and is left out.
+        uninitialized: Names of parameters of lazy modules, which have no shape yet, and are left out.
         changed: Names of what is taken for something simpler, with what it was.
         unregistered: Names of tensors of modules that are no part of their state dict, and are left out.
     """
@@ -54,8 +55,14 @@ class Contents:
     modules: dict[str, dict[str, object]] = field(default_factory=dict)
     code: dict[str, str] = field(default_factory=dict)
     opaque: list[str] = field(default_factory=list)
+    uninitialized: list[str] = field(default_factory=list)
     changed: dict[str, list[str]] = field(default_factory=dict)
     unregistered: list[str] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> int:
+        """How many values have no place in `root`."""
+        return len(self.opaque) + len(self.uninitialized)
 
 
 def contents(value: object, where: str, *, limits: Limits = DEFAULT) -> Contents:
@@ -214,6 +221,9 @@ class _Walk:
     def _object(self, value: Object, path: tuple[str, ...]) -> Node:
         if is_module(value):
             return self._module(value, path)
+        if is_uninitialized(value):
+            self.found.uninitialized.append(".".join(path))
+            return None
         if is_optimizer(value):
             return self._optimizer(value, path)
         if value.cls in GETATTR | PARTIAL:
@@ -281,9 +291,9 @@ class _Walk:
                 self._changed("keys of dictionaries as text", path)
                 name = f"{name} {position}" if name in texts else name  # tensors and objects may be keys
                 texts.add(str(name))
-            opaque = len(self.found.opaque)
+            left_out = self.found.left_out
             node = self.node(child, (*path, str(name)))
-            if node is not None or child is None or len(self.found.opaque) == opaque or kind in ("list", "tuple"):
+            if node is not None or child is None or self.found.left_out == left_out or kind in ("list", "tuple"):
                 made.append((name, node))
         return Branch(kind, tuple(made), cls, modules)
 
@@ -300,7 +310,8 @@ class _Walk:
         self._once(value, len(found.state_dict) + len(found.tree))
         self._nodes += len(found.tree)
         nodes = ((name, self.node(tensor, (*path, name))) for name, tensor in found.state_dict.items())
-        items = ((name, Leaf(node.name) if isinstance(node, Leaf) else node) for name, node in nodes)  # detached
+        there = ((name, node) for name, node in nodes if node is not None)
+        items = ((name, Leaf(node.name) if isinstance(node, Leaf) else node) for name, node in there)  # detached
         return Branch("OrderedDict", tuple(items))
 
 

@@ -10,6 +10,7 @@ PyTorch unpickles it is refused and not converted into one that looks harmless:
 * a class of torch's modules, optimizers, distributions, datasets and what else training needs of torch, if it is made
   as `__reduce_ex__` makes objects, called without arguments at most, or mentioned;
 * a function of torch.nn that modules keep as an attribute (an activation), and a hint of a type, if nothing calls it;
+* a parameter of a lazy module, which has no shape yet;
 * a module that torch.fx traced, whose code unpickling would execute: it is read as the text that it is;
 * what only refers to one of these: a partial function, a bound method, a member of an enumeration by its name;
 * and all of them only beside tensors; what is somebody's own also in a file of torch.save without any, such as the
@@ -22,7 +23,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 
-from panmodel.model.torch.modules import TRACED, is_module, is_traced
+from panmodel.model.torch.modules import TRACED, UNINITIALIZED, is_module, is_traced, is_uninitialized
 from panmodel.wire.pickle import GETATTR, Dictionary, Global, Object, is_reference
 from panmodel.wire.torch_records import ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
 from panmodel.wire.torch_unpickling import Loaded
@@ -95,6 +96,7 @@ COMPANIONS = frozenset(
         ("torch.utils._pytree", "TreeSpec"),
         ("torch.utils.data.dataloader", "DataLoader"),
         ("torch.utils.data.distributed", "DistributedSampler"),
+        ("torch.utils.hooks", "RemovableHandle"),
     )
 )
 #: Its attributes are torch's own functions, torch.relu for one: `getattr` of it refers to them.
@@ -117,14 +119,14 @@ def refused(loaded: Loaded, *, beside_tensors: bool = False) -> list[Global]:
     if not names:
         return []
     there = _holders(loaded.value)
-    beside_tensors |= any(isinstance(item, _TENSORS) or is_module(item) for item in there)
+    beside_tensors |= any(isinstance(item, _TENSORS) or is_module(item) or is_uninitialized(item) for item in there)
     if not beside_tensors and loaded.kind == "pickle":
         return names
     objects = [item for item in there if isinstance(item, Object)]
     made = {item.cls for item in there if isinstance(item, (Object, SubclassRecord)) and isinstance(item.cls, Global)}
     accepted = _of_somebody(names, made, loaded) | _references(objects, loaded)
     if beside_tensors:
-        accepted |= _of_torch(names, made, loaded) | _traced(objects, loaded)
+        accepted |= _of_torch(names, made, loaded) | _traced(objects, loaded) | _uninitialized(objects, loaded)
     return [name for name in names if name not in accepted]
 
 
@@ -148,6 +150,12 @@ def _traced(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
     calls = [made for made in objects if made.cls == TRACED]
     fits = bool(calls) and all(is_traced(made) and is_module(made) for made in calls)
     return {TRACED} - loaded.recalled if fits else set()
+
+
+def _uninitialized(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
+    """Parameters of lazy modules, if all are made as torch pickles them."""
+    made = {each.cls for each in objects if each.cls in UNINITIALIZED and not is_uninitialized(each)}
+    return set(UNINITIALIZED) - made - loaded.recalled
 
 
 def _references(objects: Iterable[Object], loaded: Loaded) -> set[Global]:

@@ -22,6 +22,8 @@ from panmodel.wire.torch_records import ComposedRecord, MetaRecord, SubclassReco
 #: By which modules that torch.fx traced are pickled: it executes the code that it is given.
 TRACED = Global("torch.fx.graph_module", "reduce_graph_module")
 TRACED_CLASS = Global("torch.fx.graph_module", "GraphModule")
+#: Parameters and buffers of lazy modules, made of whether they take gradients.
+UNINITIALIZED = frozenset(Global("torch.nn.parameter", f"Uninitialized{kind}") for kind in ("Parameter", "Buffer"))
 _PARTS = ("_parameters", "_buffers", "_modules")
 _MOST_SETTINGS = 16  # values in a list that is a hyper-parameter
 #: Modules may hold each other so that there are far more ways to one than modules.
@@ -56,6 +58,13 @@ def is_traced(item: Object) -> bool:
     if item.cls != TRACED or not item.called or item.kwargs or len(item.args) not in (1, 2):
         return False
     return isinstance(item.args[0], dict) and all(isinstance(imports, str) for imports in item.args[1:])
+
+
+def is_uninitialized(value: object) -> bool:
+    """Whether it is a parameter or buffer of a lazy module, which has no shape before the module is used."""
+    if not isinstance(value, Object) or value.cls not in UNINITIALIZED or not value.called or value.kwargs:
+        return False
+    return len(value.args) == 1 and isinstance(value.args[0], bool)
 
 
 def attributes(item: Object) -> dict[object, object]:
