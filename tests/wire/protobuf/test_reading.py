@@ -126,6 +126,13 @@ def test_damage_is_named_with_its_place(data, error):
         decode_bytes(Leaf, bytes.fromhex(data))
 
 
+@pytest.mark.parametrize("tag", ["00", "07", "80 00"])
+def test_no_field_has_the_number_0(tag):
+    data = bytes.fromhex(tag + "00" * 20)
+    with pytest.raises(CorruptError, match="numbered 0"):
+        list(walk(MemorySource(data), (0, len(data), None), groups=True))
+
+
 def test_damage_inside_is_found_when_asked_for():
     tree = decode_bytes(Tree, bytes.fromhex("12 02 08 01  12 03 12 05 61"))
     for _ in range(2):

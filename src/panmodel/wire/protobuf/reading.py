@@ -86,6 +86,8 @@ def walk(source: Source, piece: Piece, *, groups: bool = False) -> Iterator[RawF
             at += 1
             if tag >= 0x80:
                 tag, at = _varint_at(data, head)
+            if tag < 8:
+                raise _fault("a field numbered 0", source, base + start + head)
             wire = tag & 7
             number = length = 0
             if wire in _COUNTED:
@@ -210,11 +212,10 @@ def _fill_other(message: Message, tag: int, source: Source, piece: Piece) -> Non
     known, wire = message.fields.get(tag >> 3), tag & 7
     offset, length, _ = piece
     if known is None:
-        if tag < 8:
-            raise _fault("a field numbered 0", source, offset)
-    elif wire != BYTES or known.nested or not known.repeated:
+        return
+    if wire != BYTES or known.nested or not known.repeated:
         raise _wrong_wire(known, wire, source, offset)
-    elif known.numbers:
+    if known.numbers:
         _numbers(message.__dict__, known).add_run(Extent(source, offset, length))
     else:
         message.__dict__.setdefault(known.name, []).extend(_packed(known, Extent(source, offset, length)))
