@@ -12,15 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsafeError
+from panmodel.io.source import Extent, Source
 from panmodel.limits import DEFAULT
 from panmodel.model.scanner import Subject
+from panmodel.scanners.pickle_bytes import ENCODE, FileBytes, LeftBytes, LeftText
 from panmodel.scanners.pickle_names import is_stdlib
 from panmodel.wire.pickle import Global, Machine, Object
 
 _HIGHEST = 5
 _EMBEDDED = 20_000  # inner pickles of one pickle that are looked at
 _STORAGE = Global("torch.storage", "UntypedStorage")
-_ENCODE = Global("_codecs", "encode")
+_PER_OPCODE = 1 << 10  # bytes that are copied or searched at the cost of one more opcode
 
 
 class Watcher(Machine):
@@ -37,32 +39,58 @@ class Watcher(Machine):
         packed: Bytes that begin as pickles do.
         changed: Imported things that were given a state, entries or elements.
         left_out: Further bytes that begin as pickles do, beyond what is kept.
+        looked_at: Bytes that were copied or searched.
+        overreached: Where a frame begins that reaches beyond the end; -1 if none does.
     """
 
-    def __init__(self, data: bytes, where: str, opcodes: int, *, whole: bool) -> None:
+    def __init__(self, data: bytes | FileBytes, where: str, opcodes: int, *, whole: bool) -> None:
         limits = replace(DEFAULT, pickle_opcodes=opcodes)
         super().__init__(data, where=where, persistent=_stored, string_encoding="latin-1", limits=limits)
         self.made: list[Object] = []
-        self.packed: list[bytes] = []
+        self.packed: list[bytes | Source] = []
         self.changed: set[Global] = set()
-        self.left_out = 0
+        self.left_out = self.looked_at = 0
+        self.overreached = -1
         self._whole = whole
         self._kept: dict[int, object] = {}  # by identity: the same bytes come back from the memo
 
     def begin_frame(self, size: int) -> None:
-        """See `Machine.begin_frame`; unpicklers that read from memory pass over the ends of frames."""
-        super().begin_frame(size)
-        self.frame = 0
+        """See `Machine.begin_frame`; some unpicklers pass over the ends of frames, and the one in Python over any."""
+        if size > len(self.data) - self.position and self.overreached < 0:
+            self.overreached = self.position
+
+    def take(self, count: int) -> bytes:
+        """See `Machine.take`."""
+        piece = super().take(count)
+        self.looked_at += count
+        return piece
+
+    def take_string(self, count: int) -> bytes:
+        """See `Machine.take_string`."""
+        data = super().take_string(count)
+        if not isinstance(data, Extent):
+            return data
+        left = LeftBytes.of(data)
+        self._keep(left)  # here, since an array of bytes that is made of it knows nothing of where it lies
+        return left
+
+    def take_text(self, count: int) -> bytes:
+        """See `Machine.take_text`; what is long stays in the file, too."""
+        data = super().take_string(count)
+        return LeftBytes.of(data) if isinstance(data, Extent) else data
 
     def line(self) -> bytes:
         """See `Machine.line`; where the last one does not end, the unpickler in Python takes all but its last byte."""
+        begin, end = self.position, len(self.data)
         try:
-            return super().line()
+            piece = super().line()
         except TruncatedError:
-            if not self._whole or self.position >= len(self.data) - 1:
+            self.looked_at += end - begin
+            if not self._whole or begin >= end - 1:
                 raise
-        piece: bytes = self.data[self.position : -1]
-        self.position = len(self.data)
+            piece = self.data[begin : end - 1]
+            self.position = end
+        self.looked_at += len(piece)
         return piece
 
     def call(self, callee: object, args: object, kwargs: object = None, *, called: bool) -> object:
@@ -72,7 +100,7 @@ class Watcher(Machine):
         made = super().call(callee, args, kwargs, called=called)
         if isinstance(made, Object):
             self.made.append(made)
-            if callee == _ENCODE and made.args:
+            if callee == ENCODE and made.args:
                 self._keep(made.args[0])
         return made
 
@@ -82,17 +110,17 @@ class Watcher(Machine):
         self._keep(value)
 
     def _keep(self, value: object) -> None:
-        if id(value) in self._kept:
+        if id(value) in self._kept or not _begins_as_pickle(value):
             return
-        if isinstance(value, str) and value.startswith("\x80"):
-            self._kept[id(value)] = value
-            value = value[: DEFAULT.pickle_bytes].encode("latin-1", "replace")
-        if isinstance(value, (bytes, bytearray)) and len(value) > 3 and value[0] == 0x80 and value[1] <= _HIGHEST:
-            self._kept.setdefault(id(value), value)
-            if len(self.packed) < _EMBEDDED:
-                self.packed.append(bytes(value))
-            else:
-                self.left_out += 1
+        self._kept[id(value)] = value
+        if len(self.packed) >= _EMBEDDED:
+            self.left_out += 1
+        elif isinstance(value, (LeftBytes, LeftText)):
+            self.packed.append(value.content())
+        elif isinstance(value, str):
+            self.packed.append(value.encode("latin-1", "replace"))
+        elif isinstance(value, (bytes, bytearray)):
+            self.packed.append(bytes(value))
 
     def checked_key(self, key: object) -> object:
         """See `Machine.checked_key`; of a key that it refuses, something else stands in the dictionary."""
@@ -130,6 +158,13 @@ class Watcher(Machine):
             self.changed.add(target)
 
 
+def _begins_as_pickle(value: object) -> bool:
+    """Whether bytes, or text that may become bytes, begin with the mark and the number of a protocol."""
+    if isinstance(value, str):
+        return len(value) > 3 and value[0] == "\x80" and ord(value[1]) <= _HIGHEST
+    return isinstance(value, (bytes, bytearray)) and len(value) > 3 and value[0] == 0x80 and value[1] <= _HIGHEST
+
+
 def _stored(identity: object) -> object:
     """What a persistent id stands for: the class, in the oldest files of whole modules, else a storage."""
     if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
@@ -165,7 +200,7 @@ class Stream:
     recalled: set[Global] = field(default_factory=set)
     changed: set[Global] = field(default_factory=set)
     made: list[Object] = field(default_factory=list)
-    packed: list[bytes] = field(default_factory=list)
+    packed: list[bytes | Source] = field(default_factory=list)
     left_out: int = 0
     end: int = 0
 
@@ -178,20 +213,25 @@ class Stream:
         return isinstance(self.error, (LimitError, UnsafeError))
 
 
-def run(subject: Subject, data: bytes, begin: int) -> Stream:
+def run(subject: Subject, data: bytes | FileBytes, begin: int) -> Stream:
     """Run the pickle that begins at a place, as far as it goes and the budget of the file allows."""
-    stream = Stream(begin)
-    if len(data) > DEFAULT.pickle_bytes or subject.budget.opcodes <= 0:
-        stream.error = LimitError("more pickled content than a scan runs", where=subject.source.name)
+    stream, where = Stream(begin), subject.source.name
+    if subject.budget.opcodes <= 0:
+        stream.error = LimitError("more pickled content than a scan runs", where=where)
         return stream
-    opcodes, whole = min(DEFAULT.pickle_opcodes, subject.budget.opcodes), len(data) >= subject.source.size
-    machine = Watcher(data, subject.source.name, opcodes, whole=whole)
+    if isinstance(data, FileBytes):
+        data.renew()
+    opcodes = min(DEFAULT.pickle_opcodes, subject.budget.opcodes)
+    machine = Watcher(data, where, opcodes, whole=len(data) >= subject.source.size)
     machine.position = begin
     try:
         stream.value = machine.run()
+        if machine.overreached >= 0:
+            raise TruncatedError(f"the frame at {machine.overreached} reaches beyond the end", where=where)
     except PanmodelError as error:
         stream.error = error.with_traceback(None)  # which would keep the bytes in memory
-    subject.budget.opcodes -= machine.executed + 10  # making a machine costs as much as some opcodes
+    # making a machine costs as much as some opcodes
+    subject.budget.opcodes -= machine.executed + 10 + machine.looked_at // _PER_OPCODE
     stream.names, stream.end = dict(machine.globals), machine.position
     stream.called, stream.recalled = machine.called | machine.referring, set(machine.recalled)
     stream.referring = machine.referring - machine.called

@@ -7,15 +7,16 @@ was executed before it broke.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Iterator, Mapping, Sequence
 
 from panmodel import dtypes
 from panmodel.errors import CorruptError, PanmodelError, TruncatedError, UnsafeError
 from panmodel.io.source import MemorySource, Source
-from panmodel.limits import DEFAULT
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNFINISHED, UNREADABLE, Scanner, Subject
 from panmodel.model.torch.classes import FUNCTIONS_OF_TORCH, is_of_settings, refers_to_known
+from panmodel.scanners.pickle_bytes import FileBytes, bytes_in, content_of
 from panmodel.scanners.pickle_names import (
     is_allowed,
     is_layer,
@@ -26,7 +27,7 @@ from panmodel.scanners.pickle_names import (
     takes_plain_state,
 )
 from panmodel.scanners.pickle_watcher import Stream, run
-from panmodel.wire.pickle import Global, Object, describe, is_reference, stored_bytes
+from panmodel.wire.pickle import Global, Object, describe, is_reference
 from panmodel.wire.torch_legacy import is_legacy
 from panmodel.wire.zip import is_zip
 
@@ -62,7 +63,7 @@ TRAILING = Rule(
 )
 _TORCH_MAGIC, _TORCH_PICKLES = 0x1950A86A20F9469CFC6C, 5
 _HIGHEST = 5
-_FIRST_WINDOW = 4 << 20
+_SEARCHED = 4 << 20  # bytes that are searched at a time
 #: Opcodes that name an entry of the extension registry → their bytes; and what could stand in their place.
 _EXTENSION_SIZES = {0x82: 2, 0x83: 3, 0x84: 5}
 _ENTRY = b"cextension\nentry\n"
@@ -83,10 +84,6 @@ _CALLERS: dict[Global, int | None] = {
 }
 
 
-def _loaded(source: Source, nbytes: int) -> bytes:
-    return source.read(0, min(source.size, nbytes))
-
-
 def recognises(subject: Subject) -> bool:
     """Whether it runs as a pickle: to its end, or until it has imported or called something.
 
@@ -97,27 +94,34 @@ def recognises(subject: Subject) -> bool:
     if len(head) < 2:
         return False
     if head[0] == 0x80 and head[1] <= _HIGHEST:
-        stream = run(subject, _loaded(subject.source, _PROBE), 0)
+        stream = run(subject, subject.head(_PROBE), 0)
         return stream.acts() or bool(stream.names) or type(stream.error) is not CorruptError
     data, stream = subject.once(_first)
     if isinstance(stream.error, UnsafeError) and not stream.acts():
         return _goes_on_extended(subject, data, stream)
     if stream.acts() or stream.may_go_on():
         return True
-    return stream.error is None and not data[stream.end :].strip() and subject.source.size == len(data)
+    return stream.error is None and not _follows(subject.source, stream.end, string.whitespace.encode())
 
 
-def _goes_on_extended(subject: Subject, data: bytes, stream: Stream) -> bool:
+def _goes_on_extended(subject: Subject, whole: bytes | FileBytes, stream: Stream) -> bool:
     """Whether it runs on behind an entry of the extension registry: raw numbers may begin like one."""
+    data = subject.head(_SEARCHED)
     for _ in range(_MOST_ENTRIES):
         at = stream.end - 1
-        if at < 0 or data[at] not in _EXTENSION_SIZES:
+        if not 0 <= at < len(data) or data[at] not in _EXTENSION_SIZES:
             return True
         data = data[:at] + _ENTRY + data[at + _EXTENSION_SIZES[data[at]] :]
         stream = run(subject, data, 0)
         if not isinstance(stream.error, UnsafeError):
-            return stream.acts() or stream.may_go_on() or stream.error is None
+            is_cut = len(data) < len(whole) and isinstance(stream.error, TruncatedError)
+            return stream.acts() or stream.may_go_on() or stream.error is None or is_cut
     return True
+
+
+def _follows(source: Source, begin: int, blank: bytes) -> bool:
+    """Whether anything but blank bytes stands behind a place."""
+    return any(bytes(piece).strip(blank) for piece in source.chunks(begin, source.size - begin))
 
 
 def scan(subject: Subject) -> None:
@@ -129,7 +133,7 @@ def scan(subject: Subject) -> None:
         _search(subject, data, first.end)
         return
     is_torch = first.value == _TORCH_MAGIC
-    count, end = 1, first.end + _raw_behind(subject, data, first)
+    count, end = 1, first.end + _raw_behind(subject, first)
     while end < len(data) and count < _STREAMS and not (is_torch and count == _TORCH_PICKLES):
         stream = run(subject, data, end)
         if stream.error is not None and not stream.acts() and not is_torch:
@@ -138,60 +142,58 @@ def scan(subject: Subject) -> None:
         if stream.error is not None:
             _complain(subject, stream.error)
             break
-        count, end = count + 1, stream.end + _raw_behind(subject, data, stream)
+        count, end = count + 1, stream.end + _raw_behind(subject, stream)
     if is_torch and count == _TORCH_PICKLES:
         return  # storages follow, which nothing unpickles
     _search(subject, data, end)
-    if subject.source.size > len(data) or data[end:].strip(b"\0\n\r "):
+    if _follows(subject.source, end, b"\0\n\r "):
         subject.report(TRAILING, f"{subject.source.size - end} bytes follow the pickle", offset=end)
     if is_torch:
         subject.report(UNREADABLE, f"a file of torch.save has {_TORCH_PICKLES} pickles, this one {count}")
 
 
-def _raw_behind(subject: Subject, data: bytes, stream: Stream) -> int:
+def _raw_behind(subject: Subject, stream: Stream) -> int:
     """How many raw bytes stand behind a pickle in torch's oldest files, whose pickles say what follows each."""
     value = stream.value
     if not subject.raw_between or not isinstance(value, tuple) or len(value) != 3 or not isinstance(value[2], Global):
         return 0
-    at, kind = stream.end, dtypes.BY_TORCH_STORAGE.get(value[2].name)
+    kind, source = dtypes.BY_TORCH_STORAGE.get(value[2].name), subject.source
+    behind = source.read(stream.end, min(8, source.size - stream.end))
     if kind is not None:
-        return 8 + int.from_bytes(data[at : at + 8], "little") * kind.itemsize
+        return 8 + int.from_bytes(behind, "little") * kind.itemsize
     if value[2].name.endswith("Tensor"):
-        return 16 + int.from_bytes(data[at : at + 4], "little") * 16
+        return 16 + int.from_bytes(behind[:4], "little") * 16
     return 0
 
 
-def _first(subject: Subject) -> tuple[bytes, Stream]:
-    """The first pickle, and the bytes it was read from: as few of a large file as it takes."""
-    source = subject.source
-    at_once = subject.raw_between or isinstance(source, MemorySource)
-    window = DEFAULT.pickle_bytes if at_once else _FIRST_WINDOW
-    while True:
-        data = _loaded(source, window)
-        stream = last = run(subject, data, 0)
-        for _ in range(_TORCH_PICKLES - 1 if stream.value == _TORCH_MAGIC else 0):
-            if last.error is None:
-                last = run(subject, data, last.end)
-        more = len(data) < source.size and window < DEFAULT.pickle_bytes
-        if not (more and isinstance(last.error, TruncatedError)):
-            return data, stream
-        window = min(window * 8, DEFAULT.pickle_bytes)
+def _first(subject: Subject) -> tuple[bytes | FileBytes, Stream]:
+    """The bytes, and the first pickle of them."""
+    data = bytes_in(subject.source)
+    return data, run(subject, data, 0)
 
 
-def _search(subject: Subject, data: bytes, begin: int) -> None:
+def _search(subject: Subject, data: bytes | FileBytes, begin: int) -> None:
     """Pickles between raw bytes, as joblib and the oldest files of torch have them: only those that act count."""
     reached = begin
-    for match in _BEGIN.finditer(data, begin):
+    for at in _marks(subject.source, begin):
         if subject.budget.opcodes <= 0:
-            subject.report(UNFINISHED, "more of it may be pickles than a scan runs", offset=match.start())
+            subject.report(UNFINISHED, "more of it may be pickles than a scan runs", offset=at)
             return
-        if match.start() < reached:
+        if at < reached:
             continue
-        stream = run(subject, data, match.start())
+        stream = run(subject, data, at)
         plausible = all(_is_dotted(name) for name in stream.names)
         if stream.names and plausible and (stream.error is None or stream.called):
             _judge(subject, stream)
             reached = stream.end
+
+
+def _marks(source: Source, begin: int) -> Iterator[int]:
+    """Where bytes behind a place are such as pickles begin with."""
+    while begin < source.size:
+        piece = source.read(begin, min(_SEARCHED, source.size - begin))
+        yield from (begin + match.start() for match in _BEGIN.finditer(piece))
+        begin += max(len(piece) - 1, 1)  # a mark may lie across the end of a piece
 
 
 def _is_dotted(name: Global) -> bool:
@@ -241,14 +243,21 @@ def _passed(shapes: Mapping[Global, list[Object]]) -> set[Global]:
 
 def _looked_into(subject: Subject, loads: list[Object]) -> bool:
     """Look into the files that a pickle loads out of its own bytes; False if something else is loaded."""
-    contents = [made.args[0] for made in loads if len(made.args) == 1 and not made.kwargs]
-    inner = {id(content): stored_bytes(content) for content in contents}
-    files = [content for content in inner.values() if content is not None and (is_zip(content) or is_legacy(content))]
-    if not loads or len(contents) < len(loads) or len(files) < len(inner):
+    given = {id(made.args[0]): made.args[0] for made in loads if len(made.args) == 1 and not made.kwargs}
+    if not loads or any(len(made.args) != 1 or made.kwargs for made in loads):
+        return False
+    contents = [content_of(value) for value in given.values()]
+    files = [content for content in contents if content is not None and _is_of_torch(content)]
+    if len(files) < len(contents):
         return False  # what torch.load does with other bytes need not be what any scanner takes them for
     for count, content in enumerate(files):
-        subject.inside(MemorySource(content, subject.source.name), f"storage {count}")
+        subject.inside(content, f"storage {count}")
     return True
+
+
+def _is_of_torch(content: Source) -> bool:
+    head = content.read(0, min(content.size, _PROBE))
+    return is_zip(head) or is_legacy(head)
 
 
 def _user_needs(name: Global, made: Sequence[Object], stream: Stream) -> str:
@@ -283,15 +292,14 @@ def _only_makes_layers(name: Global, shapes: Mapping[Global, list[Object]], stre
     return name in _RECONSTRUCTORS and plain and bool(made)
 
 
-def _judge_nested(subject: Subject, inner: bytes) -> None:
-    part = Subject(
-        MemorySource(inner, subject.source.name), subject.name, subject.findings, subject.look, subject.member
-    )
+def _judge_nested(subject: Subject, inner: bytes | Source) -> None:
+    source = MemorySource(inner, subject.source.name) if isinstance(inner, bytes) else inner
+    part = Subject(source, subject.name, subject.findings, subject.look, subject.member)
     part.budget, part.depth = subject.budget, subject.depth + 1
     if part.depth > _NESTED:
         subject.report(UNFINISHED, f"pickles lie over {_NESTED} deep within each other")
         return
-    stream = run(subject, inner, 0)
+    stream = run(part, bytes_in(source), 0)
     if stream.error is not None and stream.may_go_on():
         _complain(subject, stream.error)
     if stream.error is None or stream.called or stream.changed:

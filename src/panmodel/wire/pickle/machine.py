@@ -157,6 +157,10 @@ class Machine:
         self.position += count
         return Extent(self.data.source, self.position - count, count)
 
+    def take_text(self, count: int) -> bytes:
+        """The next bytes, which are text."""
+        return self.take(count)
+
     def unsigned(self, width: int) -> int:
         """The next bytes as a number, the lowest first."""
         begin = self.position

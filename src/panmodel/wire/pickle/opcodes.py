@@ -113,7 +113,7 @@ def _decoded(machine: Machine, data: bytes, encoding: str, errors: str = "strict
 
 
 def _text(machine: Machine, size: int) -> None:
-    machine.push(_decoded(machine, machine.take(size), "utf-8", "surrogatepass"))
+    machine.push(_decoded(machine, machine.take_text(size), "utf-8", "surrogatepass"))
 
 
 def _bytes(machine: Machine, size: int) -> None:
