@@ -128,6 +128,7 @@ def detect(location: Location) -> Format:
     if not location.is_file and not location.is_folder:
         hint = "write what comes from there to a file: models are not read from beginning to end"
         raise UnknownFormatError("is a pipe or device, and no file", where=where, hint=hint)
+    _refuse_packed(location)
     hint = "`panmodel formats` lists what can be read"
     looks = [record.name for record in registry().values() if record.is_name(location.path)]
     if looks:
@@ -135,6 +136,16 @@ def detect(location: Location) -> Format:
     if location.is_folder:
         hint = f"name one file if it has several models; {hint}"
     raise UnknownFormatError("is of no format that panmodel reads", where=where, hint=hint)
+
+
+def _refuse_packed(location: Location) -> None:
+    """Say of a file that gzip or the like packed what it is, and how to unpack it."""
+    from panmodel.wire.compression import packing_of
+
+    if packing := packing_of(location.head()):
+        message = f"is packed with {packing.name}, and nothing is read from there"
+        hint = f"unpack it, and name what comes out: {packing.command(location.path)}"
+        raise UnknownFormatError(message, where=str(location), hint=hint)
 
 
 def for_target(path: Path) -> Format:
