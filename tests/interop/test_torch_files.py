@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import panmodel as pm
 from panmodel import dtypes
 from panmodel.errors import CorruptError
 from panmodel.formats import torch_pickle
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
+from panmodel.model.finding import Verdict
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor, Tensor
 
@@ -156,6 +159,38 @@ def test_what_torch_does_not_notice_is_found(tmp_path: Path) -> None:
     assert not torch.equal(torch.load(path, weights_only=True)["w"], torch.full((64,), 1.5))
     with pytest.raises(CorruptError, match="tensor 'w' does not meet its checksum"):
         torch_pickle.read(Location(path)).tensors["w"].numpy()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_dumped_one_by_one_are_a_list(tmp_path: Path, protocol: int) -> None:
+    path, weights = tmp_path / "a.pkl", [np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(3)]
+    with open(path, "wb") as file:
+        for value in (weights, torch.nn.Linear(3, 2).state_dict(), {"epoch": 4}):
+            pickle.dump(value, file, protocol)
+    with open(path, "rb") as file:
+        parts = [pickle.load(file) for _ in range(3)]
+    model = pm.read(path)
+    expected = {"0.0": weights[0], "0.1": weights[1]}
+    expected |= {f"1.{name}": tensor.numpy() for name, tensor in parts[1].items()}
+    assert list(model.tensors) == list(expected)
+    assert all((model.tensors[name].numpy() == array).all() for name, array in expected.items())
+    assert model.metadata["values"] == {"2.epoch": 4}
+    assert "the 3 pickles" in str(model.notices[0])
+    assert pm.scan(path).verdict is Verdict.CLEAN
+    pm.convert(path, tmp_path / "b.pt")
+    back = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert (back[0][0].numpy() == weights[0]).all() and back[2] == {"epoch": 4}
+
+
+def test_of_files_saved_into_one_the_first_is_read_as_torch_does(tmp_path: Path) -> None:
+    path, states = tmp_path / "a.pt", [{"a": torch.ones(2)}, {"b": torch.zeros(3)}]
+    torch.save(states[0], path, _use_new_zipfile_serialization=False)
+    end = path.stat().st_size
+    with open(path, "ab") as file:
+        torch.save(states[1], file, _use_new_zipfile_serialization=False)
+    model = pm.read(path)
+    assert list(model.tensors) == list(torch.load(path)) == ["a"]
+    assert f"from byte {end} on" in str(model.notices[0])
 
 
 def test_scripts_are_told_apart(tmp_path: Path) -> None:

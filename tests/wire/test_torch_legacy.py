@@ -98,3 +98,9 @@ def test_pickles_longer_than_the_first_look_are_read() -> None:
     found = loaded({"text": "x" * 3_000_000, "w": tensor("r", 1, (1,))}, {"r": [7]})
     assert isinstance(found.value, dict) and len(found.value["text"]) == 3_000_000  # type: ignore[arg-type]
     assert found.value["w"].storage.content.read() == struct.pack("<f", 7)  # type: ignore[attr-defined]
+
+
+def test_what_lies_behind_the_storages_is_told() -> None:
+    data = packed({"a": tensor("0", 1, (1,))}, {"0": [1]})
+    assert load(MemorySource(data)).behind is None
+    assert load(MemorySource(data + data)).behind == len(data)

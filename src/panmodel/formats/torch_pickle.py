@@ -153,7 +153,7 @@ def _read_file(source: FileSource) -> Model:
     metadata = describe_file(loaded, found, used)
     model = Model(FORMAT.name, tensors=tensors, training=training, structure=structure, metadata=metadata)
     model.source = source.name
-    _say_losses(model, found)
+    _say_losses(model, found, loaded)
     return model
 
 
@@ -169,8 +169,13 @@ def _refuse_code(loaded: Loaded, where: str) -> None:
         raise UnsafeError(message, where=where, hint=hint)
 
 
-def _say_losses(model: Model, found: Contents) -> None:
+def _say_losses(model: Model, found: Contents, loaded: Loaded) -> None:
     """What is not kept of the pickle."""
+    if loaded.pickles > 1:
+        model.notices.append(Assumed(f"takes the {loaded.pickles} pickles that lie behind each other as a list"))
+    if loaded.behind is not None:
+        detail = f"what lies behind the last storage, from byte {loaded.behind} on, where torch.load stops reading too"
+        model.notices.append(MetadataLost(detail))
     if found.opaque:
         model.notices.append(MetadataLost("values that are neither tensors nor plain values", tuple(found.opaque)))
     if found.uninitialized:

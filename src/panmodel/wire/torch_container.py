@@ -3,7 +3,7 @@
     zip      since 1.6: a pickle and the storages, as members of an archive
     legacy   0.1.? to 1.5: a magic number, four pickles, and the storages behind them
     tar      until 0.1.10: a pickle, the tensors and the storages, as members of an archive
-    pickle   no container at all: tensors stand in the pickle, as files of their own
+    pickle   no container at all: tensors stand in the pickle, as files of their own; there may be several pickles
 
 Source: torch/serialization.py (`load`, `_load`, `_legacy_load`), torch/storage.py (`_load_from_bytes`).
 """
@@ -79,7 +79,8 @@ def begins_unmarked(head: bytes) -> bool:
 
 
 def _load_pickle(unpickling: Unpickling) -> Loaded:
-    """A pickle without a container: tensors in it are files of torch.save in themselves."""
+    """Pickles without a container, the value of several as a list: tensors are files of torch.save in themselves."""
     source, limits = unpickling.source, unpickling.limits
     data = source.read(0, source.size) if source.size <= _SMALL else Window(source, limits)
-    return unpickling.finished("pickle", unpickling.run_whole(data, source.name))
+    values = unpickling.run_each(data, source.name)
+    return unpickling.finished("pickle", values[0] if len(values) == 1 else values, pickles=len(values))

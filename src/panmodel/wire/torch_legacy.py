@@ -55,8 +55,9 @@ def load_legacy(unpickling: Unpickling) -> Loaded:
 
     value, offset = unpickling.run_at(offset, prepare)
     keys, offset = unpickling.run_plain_at(offset)
-    place_storages(source, offset, keys, references)
-    return unpickling.finished("legacy", value, version=str(protocol), sources=references.sources)
+    end = place_storages(source, offset, keys, references)
+    behind = end if end < source.size else None
+    return unpickling.finished("legacy", value, version=str(protocol), sources=references.sources, behind=behind)
 
 
 @dataclass
@@ -113,7 +114,7 @@ class References:
         return cls
 
 
-def place_storages(source: Source, offset: int, keys: object, references: References) -> None:
+def place_storages(source: Source, offset: int, keys: object, references: References) -> int:
     """Find where the bytes of each storage lie.
 
     Args:
@@ -121,6 +122,9 @@ def place_storages(source: Source, offset: int, keys: object, references: Refere
         offset: Where the first of them begins.
         keys: The keys in the order of the file.
         references: The storages; each is given its extent.
+
+    Returns:
+        The offset behind the last one.
 
     Raises:
         CorruptError: A key is missing, comes twice or names none of them, or a number of elements is not what was said.
@@ -136,6 +140,7 @@ def place_storages(source: Source, offset: int, keys: object, references: Refere
     missing = [key[:80] for key, root in references.roots.items() if root.content.extent is None]
     if missing:
         raise CorruptError(f"{len(missing)} storages are not there, the first is {missing[0]!r}", where=source.name)
+    return offset
 
 
 def place_storage(source: Source, offset: int, root: StorageRecord) -> int:

@@ -23,6 +23,7 @@ CPP_STORAGES = {
     Global("torch", f"{name[0].upper()}{name[1:]}Storage".replace("Uint", "UInt")): dtypes.BY_TORCH[name]
     for name in (*(name for name in dtypes.BY_TORCH if name.startswith("float8")), "uint16", "uint32", "uint64")
 }
+_MOST_PICKLES = 10_000  # that lie one behind the other
 _DEEPEST = 4  # files of torch.save within the pickles of each other
 
 Persistent = Callable[[object], object]
@@ -46,6 +47,8 @@ class Loaded:
         serialization_id: The number by which torch tells files apart; "" if there is none.
         archive: The archive, of a zip file.
         root: The folder in it that everything lies in.
+        pickles: How many lie one behind the other, of plain pickles; the value of several is a list.
+        behind: Where bytes begin that follow all that the container is to hold; None if none do.
     """
 
     kind: str
@@ -61,6 +64,8 @@ class Loaded:
     serialization_id: str = ""
     archive: Archive | None = None
     root: str = ""
+    pickles: int = 1
+    behind: int | None = None
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Unpickling:
         given: Those of `called` that it would give arguments, or whose results it would call.
         recalled: Those of `called` whose results it would call, or that it would hand to what calls them.
         referring: Those of `unknown` that it would call for a reference.
+        executed: How many opcodes were run.
     """
 
     source: Source
@@ -92,11 +98,20 @@ class Unpickling:
     given: set[Global] = field(default_factory=set)
     recalled: set[Global] = field(default_factory=set)
     referring: set[Global] = field(default_factory=set)
+    executed: int = 0
     _files: dict[int, tuple[object, object]] = field(default_factory=dict)  # loaded from bytes, by their identity
     _allowed: tuple[int, AllowList] | None = None  # and the size of the pickle that it was made for
 
-    def run(self, data: bytes | Window, where: str, persistent: Persistent | None = None) -> tuple[object, int]:
+    def run(
+        self, data: bytes | Window, where: str, persistent: Persistent | None = None, *, begin: int = 0
+    ) -> tuple[object, int]:
         """Run one pickle.
+
+        Args:
+            data: What it lies in.
+            where: The file, for messages.
+            persistent: Makes a value of a persistent id.
+            begin: Where in the data it begins.
 
         Returns:
             The value, and where in the data the pickle ends.
@@ -114,6 +129,7 @@ class Unpickling:
             building=allowed.set_state,
             limits=self.limits,
         )
+        machine.position = begin
         try:
             value = machine.run()
         except CorruptError:
@@ -124,6 +140,7 @@ class Unpickling:
                 hint = "load it with joblib and save the arrays with numpy.savez, or the tensors with torch.save"
                 raise UnsupportedError(message, where=where, hint=hint) from None
             raise
+        self.executed += machine.executed
         for name, position in machine.globals.items():
             if name not in allowed.known:
                 self.unknown.setdefault(name, position)
@@ -144,6 +161,29 @@ class Unpickling:
         if end != len(data):
             raise CorruptError(f"{len(data) - end} bytes follow the pickle", where=where)
         return value
+
+    def run_each(self, data: bytes | Window, where: str) -> list[object]:
+        """Run pickles that fill the data one behind the other, as calls of `pickle.dump` for one file write them.
+
+        Raises:
+            CorruptError: Something else follows one of them.
+            LimitError: There are too many, or they do too much together.
+        """
+        values: list[object] = []
+        end = 0
+        while not values or end < len(data):
+            if len(values) >= _MOST_PICKLES or self.executed > self.limits.pickle_opcodes:
+                raise LimitError(f"the pickles behind each other are too many or too large, up to {end}", where=where)
+            begin = end
+            try:
+                value, end = self.run(data, where, begin=begin)
+            except CorruptError as error:
+                if not values:
+                    raise
+                message = f"{len(data) - begin} bytes follow the pickle that ends at {begin}, and are no further one"
+                raise CorruptError(f"{message}: {error.message}", where=where) from None
+            values.append(value)
+        return values
 
     def run_at(self, offset: int, prepare: Callable[[], Persistent | None] = lambda: None) -> tuple[object, int]:
         """Run a pickle of unknown length in the file.
