@@ -351,3 +351,11 @@ def test_every_public_callable_is_refused_and_none_executes(tmp_path, callables)
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert done.stdout.strip() == f"{len(names)} [] [] []", done.stderr
     assert not canary.exists()
+
+
+def test_what_follows_the_storages_of_a_legacy_file_is_undecided(tmp_path):
+    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    whole = head + pickle.dumps({"a": 1}, 2) + pickle.dumps([], 2)
+    assert scan_bytes(tmp_path, whole, "a.pt").verdict is CLEAN
+    found = scan_bytes(tmp_path, whole + SYSTEM + b".", "a.pt")
+    assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-PICKLE-TRAILING"})

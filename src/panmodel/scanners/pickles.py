@@ -28,6 +28,7 @@ from panmodel.scanners.pickle_names import (
 )
 from panmodel.scanners.pickle_watcher import Stream, run
 from panmodel.wire.pickle import Global, Object, describe, is_reference
+from panmodel.wire.torch_container import load
 from panmodel.wire.torch_legacy import is_legacy
 from panmodel.wire.zip import is_zip
 
@@ -143,13 +144,25 @@ def scan(subject: Subject) -> None:
             _complain(subject, stream.error)
             break
         count, end = count + 1, stream.end + _raw_behind(subject, stream)
-    if is_torch and count == _TORCH_PICKLES:
-        return  # storages follow, which nothing unpickles
+    if is_torch and count == _TORCH_PICKLES:  # storages follow, which nothing unpickles
+        _look_behind_storages(subject)
+        return
     _search(subject, data, end)
     if _follows(subject.source, end, b"\0\n\r "):
         subject.report(TRAILING, f"{subject.source.size - end} bytes follow the pickle", offset=end)
     if is_torch:
         subject.report(UNREADABLE, f"a file of torch.save has {_TORCH_PICKLES} pickles, this one {count}")
+
+
+def _look_behind_storages(subject: Subject) -> None:
+    """Report what follows the storages of a file: whoever saved there twice loads twice, too."""
+    try:
+        behind = load(subject.source).behind
+    except PanmodelError:  # torch does not load it either, or it is of a kind that is not read
+        return
+    if behind is not None:
+        message = f"{subject.source.size - behind} bytes follow the storages, which a second torch.load may unpickle"
+        subject.report(TRAILING, message, offset=behind)
 
 
 def _raw_behind(subject: Subject, stream: Stream) -> int:
