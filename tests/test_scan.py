@@ -73,6 +73,13 @@ def test_links_out_are_said_and_not_followed(folder, tmp_path):
     assert len(found.files) == 4
 
 
+def test_a_link_to_what_the_system_refuses_is_undecided_and_the_others_are_scanned(folder):
+    os.symlink("n" * 300, folder / "link")
+    assert (scan(folder).verdict, rules_of(scan(folder))) == (UNDECIDED, {"PM-NOT-OPENED"})
+    (folder / "model.pkl").write_bytes(PICKLE)
+    assert scan(folder).verdict is DANGEROUS
+
+
 def test_a_link_that_is_named_is_followed(tmp_path):
     (tmp_path / "file").write_bytes(PICKLE)
     os.symlink(tmp_path / "file", tmp_path / "link")

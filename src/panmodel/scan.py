@@ -160,7 +160,11 @@ def _link(path: Path, root: Path) -> ScannedFile:
     target = Path(os.path.realpath(path))
     if not target.is_relative_to(root):
         return _problem(path, LINK, f"leads to {str(target)[:300]}")
-    if not target.exists():
+    try:
+        is_there = target.exists()
+    except OSError as error:  # a name that no file can have, or a folder that is closed to us
+        return _problem(path, CLOSED, f"leads to {str(target)[:300]}: {error.strerror or error}")
+    if not is_there:
         return _problem(path, MISSING, f"leads to {str(target)[:300]}, where nothing is")
     return ScannedFile(str(path), ("link within the folder",))  # what it leads to is met by its own name
 
