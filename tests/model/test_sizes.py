@@ -26,7 +26,7 @@ def test_sizes(size, found):
     assert bytes_in(size) == found
 
 
-@pytest.mark.parametrize("text", ["", "GB", "5X", "-5GB", "5 iB", "1e9", "٥GB"])
+@pytest.mark.parametrize("text", ["", "GB", "5X", "-5GB", "5 iB", "1e9", "٥GB", 2.5, 1e9, True, b"5GB", None])
 def test_what_is_no_size(text):
     with pytest.raises(UsageError, match="is no size"):
         bytes_in(text)

@@ -18,8 +18,10 @@ def bytes_in(size: int | str) -> int:
         size: A number of them, or a text: 5GB and 5G are decimal, 5GiB is binary.
 
     Raises:
-        UsageError: It is no such text, or less than one byte.
+        UsageError: It is no such number or text, or less than one byte.
     """
+    if isinstance(size, bool) or not isinstance(size, (int, str)):  # True is the number one, and hardly meant
+        raise UsageError(f"{size!r} is no size", where=_WHERE, hint="give a whole number of bytes, or a text like 5GB")
     found = size if isinstance(size, int) else _parsed(size)
     if found < 1:
         raise UsageError(f"files of {size} bytes hold no tensors", where=_WHERE)
