@@ -107,7 +107,11 @@ def run_command(arguments: list[str], start: int | None = None, *, size: int | N
     def run(arguments: list[str]) -> int:
         if start is not None:
             os.write(start, b"!")
-        return real(arguments)
+        try:
+            return real(arguments)
+        finally:  # what comes now is too late, and the interpreter would say so in ways of its own
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     cli.run = run
     cli.main()

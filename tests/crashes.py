@@ -56,6 +56,7 @@ class Bench:
             self.names[version] = visible(root / f"version {version}")
         assert self.content[OLD] != self.content[NEW]
         self.found: Counter[str] = Counter()
+        self.chance = random.Random(0)
 
     def fresh(self, name: str) -> Path:
         """An empty folder."""
@@ -136,7 +137,7 @@ class Bench:
                 break
             old = number % 5 != 4
             folder = self.stage(old=old)
-            _, status = self._watched(random.uniform(0, seconds), folder)
+            _, status = self._watched(self.chance.uniform(0, seconds), folder)
             self.found["killed" if os.WIFSIGNALED(status) else "done before"] += 1
             self.judge(folder, old=old)
 
@@ -145,17 +146,17 @@ class Bench:
         place = folder or self.stage(old=True)
         ready, start = os.pipe()
         child = fork(lambda: (os.write(start, b"!"), self.write_new(place), os.write(start, b"!")))
-        os.read(ready, 1)
+        os.close(start)  # else nobody would hear that the child is gone
+        assert os.read(ready, 1)
         began = time.monotonic()
         if fatal >= 0:
             time.sleep(fatal)
             os.kill(child, signal.SIGKILL)
         else:
-            os.read(ready, 1)
+            assert os.read(ready, 1)
         seconds = time.monotonic() - began
         _, status = os.waitpid(child, 0)
         os.close(ready)
-        os.close(start)
         return seconds, status
 
     def command(self, folder: Path) -> list[str]:
@@ -175,15 +176,15 @@ class Bench:
             folder = self.stage(old=True)
             ready, start = os.pipe()
             child = fork(lambda folder=folder, start=start: run_command(self.command(folder), start))
-            os.read(ready, 1)
+            os.close(start)
+            assert os.read(ready, 1)
             began = time.monotonic()
             if number >= 0:
-                time.sleep(random.uniform(0, seconds))
+                time.sleep(self.chance.uniform(0, seconds))
                 os.kill(child, wanted)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             seconds = seconds or time.monotonic() - began
             os.close(ready)
-            os.close(start)
             assert code in (0, 128 + wanted), code
             assert temporary(folder) == set(), sorted(os.listdir(folder))
             self.found[f"exit code {code}"] += number >= 0

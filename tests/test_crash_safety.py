@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ def test_there_is_the_old_model_or_the_new_one(case, tmp_path):
     command = [sys.executable, "-m", "tests.crashes", case, *options, "--folder", str(folder)]
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["old"] and found["new"] and found["nothing"] and found["partial files left"]
@@ -54,16 +53,29 @@ def test_every_format_that_is_written_is_here():
     assert split == {case.format for case in CASES.values() if case.parts}
 
 
+WAITS_AS_IT_WRITES = """
+import os, signal
+from panmodel import cli
+from panmodel.io.sink import StagedFile
+
+def write(self, data):
+    os.write(1, b"writing\\n")
+    signal.pause()
+
+StagedFile.write = write
+cli.main()
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_interrupted_says_so_and_leaves_nothing(tmp_path, number):
-    source, target = tmp_path / "large.npy", tmp_path / "to" / "model.safetensors"
-    np.lib.format.open_memmap(source, "w+", np.float32, (64 << 20,)).flush()
+    source, target = tmp_path / "a.npy", tmp_path / "to" / "model.safetensors"
+    np.save(source, np.zeros(1000, np.float32))
     target.parent.mkdir()
     target.write_bytes(b"old")
-    command = [sys.executable, "-m", "panmodel", "convert", "--force", source, target]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
-    while not list(target.parent.glob(".*.partial")) and child.poll() is None:
-        time.sleep(0.001)
+    command = [sys.executable, "-c", WAITS_AS_IT_WRITES, "convert", "--force", source, target]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    assert child.stdout.readline() == "writing\n"
     child.send_signal(number)
     said = child.communicate()[1]
     assert child.returncode == 128 + number

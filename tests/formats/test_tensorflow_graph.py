@@ -152,7 +152,7 @@ def test_a_large_graph_opens_without_its_payload(tmp_path):
     begin = time.process_time()
     assert FORMAT.sniff(Location(path))
     model = FORMAT.read(Location(path))
-    assert time.process_time() - begin < 0.5
+    assert time.process_time() - begin < 2
     assert model.tensors["w"].nbytes == nbytes and list(model.program.nodes) == ["w", "y"]
 
 

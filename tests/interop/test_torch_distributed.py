@@ -138,7 +138,12 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("PyTorch was built without gloo")
     folder = tmp_path_factory.mktemp("ranks")
     ranks = [subprocess.Popen([sys.executable, "-c", TWO_RANKS, str(rank), str(folder)]) for rank in range(2)]
-    assert [rank.wait(120) for rank in ranks] == [0, 0]
+    try:
+        assert [rank.wait(120) for rank in ranks] == [0, 0]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
     return folder
 
 

@@ -26,7 +26,8 @@ def large(tmp_path):
 def test_what_is_read_is_cached_until_it_is_given_back(large):
     large.read_bytes()
     with large.open("rb") as file:
-        assert is_cached(file.fileno(), 8 * MIB)
+        if not is_cached(file.fileno(), 8 * MIB):
+            pytest.skip("memory is too scarce to keep a file in it")
         dont_need(file.fileno(), 0, 8 * MIB)
         if is_cached(file.fileno(), 8 * MIB):
             pytest.skip("this file system keeps everything in memory")

