@@ -7,7 +7,9 @@ from panmodel.errors import LimitError
 from panmodel.model.torch.modules import (
     TRACED,
     attributes,
+    held_by_script,
     is_module,
+    is_script_object,
     is_traced,
     is_uninitialized,
     module_contents,
@@ -138,3 +140,23 @@ def test_parameters_of_lazy_modules_are_made_of_whether_they_take_gradients() ->
     assert not any(
         map(is_uninitialized, [*others, Object(Global("torch.nn.parameter", "Buffer"), (True,)), name, None])
     )
+
+
+def test_objects_of_torchscript_are_what_they_hold() -> None:
+    name, weights = Global("torch", "ScriptObject"), (tensor(), tensor())
+    packed = Object(name, called=False, states=[(weights, "__torch__.torch.classes.quantized.Packed")])
+    assert is_script_object(packed)
+    assert held_by_script(packed) is weights
+    assert held_by_script(Object(name, called=False, states=[weights])) is weights
+    assert list(module_contents(module(packed=packed), "a.pt").state_dict) == ["packed"]
+    others = [Object(name, called=False), Object(name, states=[weights]), Object(name, (1,), called=False, states=[0])]
+    assert not any(map(is_script_object, [*others, name, None]))
+
+
+def test_modules_with_a_state_of_their_own_form_keep_their_place() -> None:
+    own = Object(Global("torch.ao.nn.quantized.modules.conv", "Conv2d"), called=False, states=[(1, tensor())])
+    whole = module(modules={"a": own, "b": module(parameters={"w": tensor()})})
+    found = module_contents(whole, "a.pt")
+    assert list(found.state_dict) == ["a", "b.w"]
+    assert found.state_dict["a"] is own
+    assert found.tree["a"] == {"class": "torch.ao.nn.quantized.modules.conv.Conv2d"}

@@ -11,7 +11,15 @@ from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.classes import is_foreign
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
-from panmodel.model.torch.modules import ModuleContents, attributes, is_module, is_uninitialized, module_contents
+from panmodel.model.torch.modules import (
+    ModuleContents,
+    attributes,
+    held_by_script,
+    is_module,
+    is_script_object,
+    is_uninitialized,
+    module_contents,
+)
 from panmodel.model.torch.optimizer_objects import is_optimizer, state_dict
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
@@ -224,6 +232,9 @@ class _Walk:
         if is_uninitialized(value):
             self.found.uninitialized.append(".".join(path))
             return None
+        if is_script_object(value):
+            self._changed("objects of TorchScript as what they hold", path)
+            return self.node(held_by_script(value), path)
         if is_optimizer(value):
             return self._optimizer(value, path)
         if value.cls in GETATTR | PARTIAL:

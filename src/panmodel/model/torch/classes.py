@@ -10,7 +10,7 @@ PyTorch unpickles it is refused and not converted into one that looks harmless:
 * a class of torch's modules, optimizers, distributions, datasets and what else training needs of torch, if it is made
   as `__reduce_ex__` makes objects, called without arguments at most, or mentioned;
 * a function of torch.nn that modules keep as an attribute (an activation), and a hint of a type, if nothing calls it;
-* a parameter of a lazy module, which has no shape yet;
+* a parameter of a lazy module, which has no shape yet; an object of TorchScript that quantized layers keep weights in;
 * a module that torch.fx traced, whose code unpickling would execute: it is read as the text that it is;
 * what only refers to one of these: a partial function, a bound method, a member of an enumeration by its name;
 * and all of them only beside tensors; what is somebody's own also in a file of torch.save without any, such as the
@@ -23,7 +23,15 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 
-from panmodel.model.torch.modules import TRACED, UNINITIALIZED, is_module, is_traced, is_uninitialized
+from panmodel.model.torch.modules import (
+    SCRIPT_OBJECTS,
+    TRACED,
+    UNINITIALIZED,
+    is_module,
+    is_script_object,
+    is_traced,
+    is_uninitialized,
+)
 from panmodel.wire.pickle import GETATTR, Dictionary, Global, Object, is_reference
 from panmodel.wire.torch_records import ArrayRecord, ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
 from panmodel.wire.torch_unpickling import Loaded
@@ -83,6 +91,7 @@ _OF_SETTINGS = {
     "torch.amp.grad_scaler": _words("_refresh_per_optimizer_state"),
     "torch.cuda.amp.grad_scaler": _words("_refresh_per_optimizer_state"),
     "torch.utils.data._utils.collate": _words("default_collate default_convert"),
+    "torch.ao.quantization.fx._lower_to_native_backend": _words("_load_packed_weight _save_packed_weight"),
     "torch.fx._symbolic_trace": _words("Tracer"),
     "torch.fx.experimental.proxy_tensor": _words("PythonKeyTracer _ModuleStackTracer"),
 }
@@ -126,7 +135,7 @@ def refused(loaded: Loaded, *, beside_tensors: bool = False) -> list[Global]:
     made = {item.cls for item in there if isinstance(item, (Object, SubclassRecord)) and isinstance(item.cls, Global)}
     accepted = _of_somebody(names, made, loaded) | _references(objects, loaded)
     if beside_tensors:
-        accepted |= _of_torch(names, made, loaded) | _traced(objects, loaded) | _uninitialized(objects, loaded)
+        accepted |= _of_torch(names, made, loaded) | _traced(objects, loaded) | _made_as_known(objects, loaded)
     return [name for name in names if name not in accepted]
 
 
@@ -152,10 +161,11 @@ def _traced(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
     return {TRACED} - loaded.recalled if fits else set()
 
 
-def _uninitialized(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
-    """Parameters of lazy modules, if all are made as torch pickles them."""
-    made = {each.cls for each in objects if each.cls in UNINITIALIZED and not is_uninitialized(each)}
-    return set(UNINITIALIZED) - made - loaded.recalled
+def _made_as_known(objects: Iterable[Object], loaded: Loaded) -> set[Global]:
+    """Parameters of lazy modules, and objects of TorchScript, if all are made as torch pickles them."""
+    named = UNINITIALIZED | SCRIPT_OBJECTS
+    odd = (each for each in objects if each.cls in named and not (is_uninitialized(each) or is_script_object(each)))
+    return set(named) - {each.cls for each in odd} - loaded.recalled - (loaded.called & SCRIPT_OBJECTS)
 
 
 def _references(objects: Iterable[Object], loaded: Loaded) -> set[Global]:

@@ -24,6 +24,8 @@ TRACED = Global("torch.fx.graph_module", "reduce_graph_module")
 TRACED_CLASS = Global("torch.fx.graph_module", "GraphModule")
 #: Parameters and buffers of lazy modules, made of whether they take gradients.
 UNINITIALIZED = frozenset(Global("torch.nn.parameter", f"Uninitialized{kind}") for kind in ("Parameter", "Buffer"))
+#: Objects of TorchScript's classes, which quantized layers keep their weights in.
+SCRIPT_OBJECTS = frozenset({Global("torch", "ScriptObject"), Global("torch._C", "ScriptObject")})
 _PARTS = ("_parameters", "_buffers", "_modules")
 _MOST_SETTINGS = 16  # values in a list that is a hyper-parameter
 #: Modules may hold each other so that there are far more ways to one than modules.
@@ -67,6 +69,20 @@ def is_uninitialized(value: object) -> bool:
     return len(value.args) == 1 and isinstance(value.args[0], bool)
 
 
+def is_script_object(value: object) -> bool:
+    """Whether it is an object of a class of TorchScript, with a state."""
+    if not isinstance(value, Object) or value.cls not in SCRIPT_OBJECTS:
+        return False
+    return not (value.called or value.args or value.kwargs or value.items or value.elements) and len(value.states) == 1
+
+
+def held_by_script(item: Object) -> object:
+    """What an object of which `is_script_object` holds was given: its state, without the name of its class."""
+    state = item.states[0]
+    is_named = isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], str)
+    return state[0] if is_named else state  # type: ignore[index]
+
+
 def attributes(item: Object) -> dict[object, object]:
     """What BUILD, or the call that makes a module that torch.fx traced, put into the `__dict__` of an object."""
     found: dict[object, object] = {}
@@ -96,15 +112,18 @@ def module_contents(module: Object, where: str, *, limits: Limits = DEFAULT) -> 
         visits = len(found.tree)
         if len(path) > limits.nesting or (visits > _FEW and visits > _REPEATS * len(seen)):
             raise LimitError("modules are nested too deep, or within themselves", where=where)
-        held = attributes(item)
-        name = ".".join(path)
+        held, name = attributes(item), ".".join(path)
+        if not is_module(item):  # its state has a form of its own
+            found.tree[name] = {"class": describe(item.cls)}
+            found.state_dict[name] = item
+            continue
         _collect(found, name, held)
         found.tree[name] = _described(item, held)
         code = held.get("_code") or held.get("code")  # as it was called before torch 1.9
         if is_traced(item) and isinstance(code, str):
             found.code[name] = "".join(map(str, item.args[1:])) + code
         children = [(key, child) for key, child in _named(held["_modules"]) if isinstance(child, Object)]
-        pending.extend(((*path, key), child) for key, child in reversed(children) if is_module(child))
+        pending.extend(((*path, key), child) for key, child in reversed(children))
     return found
 
 
@@ -117,9 +136,11 @@ def _collect(found: ModuleContents, name: str, held: Mapping[object, object]) ->
             registered.add(id(tensor))
             if tensor is not None and not (part == "_buffers" and key in passing):
                 found.state_dict[_join(name, key)] = tensor
-    for attribute, value in held.items():
-        if isinstance(attribute, str) and isinstance(value, _TENSORS) and id(value) not in registered:
+    for attribute, value in _named(held):
+        if isinstance(value, _TENSORS) and id(value) not in registered:
             found.unregistered.append(_join(name, attribute))
+        elif is_script_object(value):
+            found.state_dict[_join(name, attribute)] = value
 
 
 def _described(item: Object, held: Mapping[object, object]) -> dict[str, object]:
