@@ -1,12 +1,16 @@
 """Runtimes in a child process: what crosses over, and what becomes of a child that fails."""
 
 import resource
+import shutil
 import stat
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+import onnx
 import pytest
 
 from panmodel.errors import UnsupportedError
@@ -22,8 +26,8 @@ def runtime(tmp_path, monkeypatch):
         lines = ["import os, resource, signal, sys, time", "import numpy as np", "from panmodel.runtimes import child"]
         lines += ["def run(model, inputs, outputs):", *(f"    {line}" for line in body.splitlines())]
         script.write_text("\n".join([*lines, "child.answer(run)\n"]))
-        python = tmp_path / "python"  # without `-m` and the module
-        python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {script} "$@"\n')
+        python = tmp_path / "python"  # without the options, the start and the module
+        python.write_text(f'#!/bin/sh\nshift 5\nexec {sys.executable} {script} "$@"\n')
         python.chmod(python.stat().st_mode | stat.S_IXUSR)
         folder = tmp_path / "exchange"
         folder.mkdir(exist_ok=True)
@@ -124,3 +128,62 @@ def test_the_child_has_limits(runtime):
 def test_more_memory_than_there_is_is_an_error(runtime):
     with pytest.raises(UnsupportedError, match="MemoryError"):
         runtime("return {'y': np.ones(1 << 50, np.uint8)}")
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """The current folder: that of a model, and of modules that would be imported in the place of others."""
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    for name in ("numpy", "json", "onnxruntime", "sitecustomize", "usercustomize"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r})\n")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+#: What makes Python look in the current folder, besides `-m` and `-c`.
+SEARCHED = [
+    "{path}",
+    ":{path}",
+    "{path}:",
+    ".:{path}",
+    "{folder}:{path}",
+    "{folder}/../downloads/:{path}",
+    "{link}:{path}",
+]
+
+
+@pytest.mark.parametrize("entries", SEARCHED)
+def test_nothing_beside_the_model_is_imported(downloads, tmp_path, monkeypatch, entries):
+    source = str(Path(child.__file__).parents[2])
+    (tmp_path / "link").symlink_to(downloads)
+    monkeypatch.setenv("PYTHONPATH", entries.format(path=source, folder=downloads, link=tmp_path / "link"))
+    graph = onnx.parser.parse_graph("g (float[2] x) => (float[2] y) { y = Neg(x) }")
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8), "m.onnx")
+    (tmp_path / "exchange").mkdir()
+    found = child.call("onnxruntime", Path("m.onnx"), {"x": np.float32([1, 2])}, ["y"], Path("../exchange"))
+    assert found["y"].tolist() == [-1, -2]
+    assert not (tmp_path / "executed").exists()
+
+
+def test_the_folder_of_the_model_is_not_searched_from_elsewhere_either(downloads, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(downloads))
+    assert child._import_path(downloads) == []
+    monkeypatch.setenv("PYTHONPATH", f"libraries:{downloads}")
+    assert child._import_path(downloads) == [str(tmp_path / "libraries")]
+
+
+def test_panmodel_is_found_wherever_it_lies(tmp_path, monkeypatch):
+    """Without PYTHONPATH and outside of any installation, as in the source tree."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(
+        Path(child.__file__).parents[1], tmp_path / "panmodel", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    code = "import panmodel.runtimes.child as c, pathlib; print(c.__file__); "
+    code += "c.call('onnxruntime', pathlib.Path('none.onnx'), {}, [], pathlib.Path('.'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert str(tmp_path) in done.stdout
+    assert "onnxruntime cannot run it" in done.stderr and "No module named" not in done.stderr
+    assert "doesn't exist" in done.stderr

@@ -26,6 +26,15 @@ TIMEOUT = 600
 #: Seconds of processor time, after which the system ends it.
 _CPU_SECONDS = 3600
 
+#: Where panmodel itself lies.
+_OWN = Path(__file__).parents[2]
+#: Runs a module of panmodel. `-m` would look for it in the current folder first, and models are downloaded: what came
+#: beside one must not be imported. panmodel's own folder comes last, since it may be that of a model.
+_START = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
 
 def call(
     module: str, model: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], folder: Path
@@ -54,11 +63,19 @@ def call(
     }
     (folder / "question.json").write_text(json.dumps(question))
     np.savez(folder / "question.npz", *map(_plain, inputs.values()))
-    command = [sys.executable, "-m", f"panmodel.runtimes.{module}", str(model), str(folder)]
+    model, folder = model.absolute(), folder.absolute()
+    command = [sys.executable, "-P", "-c", _START, str(_OWN), f"panmodel.runtimes.{module}", str(model), str(folder)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(_import_path(model.parent))}
     try:
-        # native code writes what it likes, text or not
         done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
+            command,
+            cwd=folder,  # where native code looks for libraries, too, if LD_LIBRARY_PATH has an empty entry
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",  # native code writes what it likes, text or not
+            timeout=TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise UnsupportedError(f"{module} gave no answer within {TIMEOUT} s", where=str(model)) from None
@@ -66,6 +83,13 @@ def call(
         lines = done.stderr.strip().splitlines() or [f"ended with exit code {done.returncode}"]
         raise UnsupportedError(f"{module} cannot run it: {lines[-1][:2000]}", where=str(model))
     return _load(folder / "answer.npz", json.loads((folder / "answer.json").read_text()))
+
+
+def _import_path(beside: Path) -> list[str]:
+    """The entries of PYTHONPATH, but for the current folder (an empty entry means it, too) and that of the model."""
+    barred = {os.path.realpath(folder) for folder in (os.curdir, beside)}
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [os.path.abspath(entry) for entry in entries if entry and os.path.realpath(entry) not in barred]
 
 
 def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Mapping[str, np.ndarray]]) -> None:
