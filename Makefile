@@ -37,10 +37,10 @@ mutants: .venv/ready
 	.venv-demo/bin/python -m pip install $(PIP_FLAGS) -e .
 	touch $@
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml scripts/constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install $(PIP_FLAGS) $(TORCH)
-	.venv/bin/python -m pip install $(PIP_FLAGS) -e '.[test,lint,tensorflow]'
+	.venv/bin/python -m pip install $(PIP_FLAGS) -c scripts/constraints.txt -e '.[test,lint,tensorflow]'
 	touch $@
 
 # tf2onnx wants versions of its own; in an environment beside the others it cannot hold them back
