@@ -21,18 +21,18 @@ from panmodel.runtimes import child
 def runtime(tmp_path, monkeypatch):
     """Calls a function, given as source, in a child, in the place of a runtime."""
 
-    def call(body, inputs=None, outputs=("y",)):
+    def call(body, inputs=None, outputs=("y",), python=sys.executable):
         script = tmp_path / "runtime.py"
         lines = ["import os, resource, signal, sys, time", "import numpy as np", "from panmodel.runtimes import child"]
         lines += ["def run(model, inputs, outputs):", *(f"    {line}" for line in body.splitlines())]
         script.write_text("\n".join([*lines, "child.answer(run)\n"]))
-        python = tmp_path / "python"  # without the options, the start and the module
-        python.write_text(f'#!/bin/sh\nshift 5\nexec {sys.executable} {script} "$@"\n')
-        python.chmod(python.stat().st_mode | stat.S_IXUSR)
+        start = tmp_path / "python"  # without the options, the start and the module
+        start.write_text(f'#!/bin/sh\nshift 5\nexec {python} {script} "$@"\n')
+        start.chmod(start.stat().st_mode | stat.S_IXUSR)
         folder = tmp_path / "exchange"
         folder.mkdir(exist_ok=True)
         with monkeypatch.context() as patched:
-            patched.setattr(sys, "executable", str(python))
+            patched.setattr(sys, "executable", str(start))
             return child.call("odd", tmp_path / "model.bin", inputs or {}, list(outputs), folder)
 
     return call
@@ -118,11 +118,23 @@ def test_a_run_without_end_is_ended(runtime, monkeypatch):
     assert time.monotonic() - began < 20
 
 
+LIMITS = "return {'cpu': resource.getrlimit(resource.RLIMIT_CPU), 'data': resource.getrlimit(resource.RLIMIT_DATA)}"
+
+
 def test_the_child_has_limits(runtime):
-    body = "return {'cpu': resource.getrlimit(resource.RLIMIT_CPU), 'data': resource.getrlimit(resource.RLIMIT_DATA)}"
-    found = runtime(body, outputs=("cpu", "data"))
+    found = runtime(LIMITS, outputs=("cpu", "data"))
     assert resource.RLIM_INFINITY not in found["cpu"] and resource.RLIM_INFINITY not in found["data"]
-    assert found["cpu"][0] == child._CPU_SECONDS
+    assert 0 < found["cpu"][0] <= child._CPU_SECONDS
+
+
+@pytest.mark.parametrize("kind", ["-S ", ""])
+def test_lower_limits_that_are_there_stay(runtime, tmp_path, kind):
+    """As batch systems set them; who may not raise them must not fail over them."""
+    within = tmp_path / "within"
+    within.write_text(f'#!/bin/sh\nulimit {kind}-t 1800 && ulimit {kind}-d 4000000 && exec {sys.executable} "$@"\n')
+    within.chmod(within.stat().st_mode | stat.S_IXUSR)
+    found = runtime(LIMITS, outputs=("cpu", "data"), python=within)
+    assert found["cpu"].tolist() == [1800, 1800] and found["data"].tolist() == [4000000 * 1024] * 2
 
 
 def test_more_memory_than_there_is_is_an_error(runtime):

@@ -100,9 +100,9 @@ def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Mappin
     """
     import numpy as np
 
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    _limit(resource.RLIMIT_CPU, _CPU_SECONDS)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # more than the machine has is an error, not its end
+    _limit(resource.RLIMIT_DATA, memory)  # more than the machine has is an error, not its end
     model, folder = Path(sys.argv[1]), Path(sys.argv[2])
     question = json.loads((folder / "question.json").read_text())
     arrays = _load(folder / "question.npz", question["inputs"])
@@ -113,6 +113,12 @@ def answer(run: Callable[[Path, Mapping[str, np.ndarray], Sequence[str]], Mappin
     found = run(model, inputs, question["outputs"])
     (folder / "answer.json").write_text(json.dumps(list(found)))
     np.savez(folder / "answer.npz", *(_plain(np.asarray(array)) for array in found.values()))
+
+
+def _limit(kind: int, most: int) -> None:
+    """Set a limit of this process; one that is lower already stays."""
+    least = min([most, *(there for there in resource.getrlimit(kind) if there != resource.RLIM_INFINITY)])
+    resource.setrlimit(kind, (least, least))
 
 
 def _load(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
