@@ -41,6 +41,15 @@ HOSTILE = {
     "vocabulary from the network": (layer("TextVectorization", vocabulary="http://x/y"), "PM-KERAS-FILE"),
     "function of TensorFlow": (layer("TFOpLambda", function="io.write_file"), "PM-KERAS-MODULE"),
     "library of operators": (layer("TFOpLambda", function="load_op_library"), "PM-KERAS-MODULE"),
+    "sampler with a file": (
+        layer("TFOpLambda", function="random.fixed_unigram_candidate_sampler"),
+        "PM-KERAS-MODULE",
+    ),
+    "constant in a file": (layer("TensorFlowOpLayer", node_def={"name": "r", "op": "ImmutableConst"}), "PM-TF-FILE"),
+    "printed to a file": (
+        layer("TensorFlowOpLayer", node_def={"op": "PrintV2", "attr": {"output_stream": {"s": "ZmlsZTovL2E="}}}),
+        "PM-TF-FILE",
+    ),
     "operator with files": (layer("TensorFlowOpLayer", node_def='{"name": "r", "op": "ReadFile"}'), "PM-TF-FILE"),
 }
 

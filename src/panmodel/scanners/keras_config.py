@@ -134,8 +134,11 @@ _TENSOR_API = re.compile(
 _NOT_TENSORS = frozenset(
     {"py_function", "numpy_function", "py_func", "load_library", "load_op_library", "print", "Print"}
 )
+_NOT_TENSORS |= {"fixed_unigram_candidate_sampler"}
 _NOT_TENSORS |= {"read_file", "write_file", "matching_files", "function", "get_file", "eval", "exec", "deserialize"}
 _NODE_OPERATOR = re.compile(r'"?\bop"?\s*:\s*\\?"(\w+)')
+_WITH_FILES = tensorflow_operators.SAVERS | tensorflow_operators.TABLES | tensorflow_operators.READERS.keys()
+_PRINTED_TO_FILE = re.compile(r"file:|ZmlsZTo")  # and the same in base64
 _TRACES = re.compile(rb'"(?:Lambda|__lambda__|TFSMLayer|TorchModuleWrapper|lambda)"')
 _TEXTS_IN_TEXTS = 4
 #: Bytes of one JSON text that is looked at, and objects and lists in it.
@@ -265,5 +268,5 @@ def _judge_node(subject: Subject, node_def: Any, title: str) -> None:
     text = node_def if isinstance(node_def, str) else json.dumps(node_def)
     for op in set(_NODE_OPERATOR.findall(text)):
         judged = tensorflow_operators.judge(NodeDef(op=op))
-        if judged or op in tensorflow_operators.SAVERS | tensorflow_operators.TABLES:
+        if judged or op in _WITH_FILES or (op == "PrintV2" and _PRINTED_TO_FILE.search(text)):
             subject.report(judged[0] if judged else tensorflow_operators.FILE, f"{op}, in {title}")

@@ -68,7 +68,10 @@ _CODE = re.compile(
 _DECODERS = re.compile(
     r"Decode(Png|Jpeg|AndCropJpeg|Gif|Bmp|Image|WebP|Jxl|Wav|Compressed|JSONExample|ProtoV2)|DecodeWav"
 )
-_URL_OPERATORS = re.compile(r"DebugIdentity(V2|V3)?|DebugNanCount|DebugNumericSummary(V2)?")
+#: Operators that read a file if an attribute names one.
+READERS = {"ImmutableConst": "memory_region_name", "Skipgram": "filename", "FixedUnigramCandidateSampler": "vocab_file"}
+#: Places in the file of the graph itself, and what stands for an attribute that the caller of a function gives.
+_OWN_PLACE, _GIVEN = "memmapped_package://", "$"
 
 
 @cache
@@ -86,7 +89,10 @@ def judge(node: NodeDef) -> tuple[Rule, str] | None:
     op = node.op
     if op == "PrintV2":
         stream = _text(node, "output_stream")
-        return (FILE, f"PrintV2 to {stream[:200]}") if stream.startswith("file") else None
+        return (FILE, f"PrintV2 to {stream[:200]}") if stream.startswith(("file", _GIVEN)) else None
+    if op in READERS:
+        place = _text(node, READERS[op])
+        return (FILE, f"{op} reads {place[:200]}") if place and not place.startswith(_OWN_PLACE) else None
     if op in ("DecodeProtoV2", "EncodeProto"):
         schema = _text(node, "descriptor_source")
         if schema and not schema.startswith(("local://", "bytes://")):
@@ -100,4 +106,6 @@ def judge(node: NodeDef) -> tuple[Rule, str] | None:
 
 def _text(node: NodeDef, attribute: str) -> str:
     value = node.attr.get(attribute)
+    if value is not None and value.placeholder:
+        return f"{_GIVEN}{value.placeholder}"
     return value.s.decode("utf-8", "replace") if value is not None and value.s else ""
