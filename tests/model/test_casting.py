@@ -1,5 +1,7 @@
 """Elements rounded while they pass."""
 
+from itertools import pairwise
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from panmodel.dtypes import ALL
 from panmodel.errors import UnsupportedError
 from panmodel.io.source import Extent, MemorySource
 from panmodel.model.casting import CastTensor
+from panmodel.model.partitioned import Part, PartitionedTensor
+from panmodel.model.streamed import StreamedTensor
 from panmodel.model.tensor import ArrayTensor, StoredTensor
 
 TYPES = ["float16", "bfloat16", "float32", "float64", "float8_e5m2", "float4_e2m1fn"]
@@ -46,6 +50,26 @@ def test_stored_elements_are_cast_as_they_come():
     assert joined(cast, 4096) == array.astype(ml_dtypes.bfloat16).tobytes()
     assert max(map(len, cast.chunks(4096))) <= 4096
     assert cast.name == "w" and cast.origins == ("w",) and cast.extent is None
+
+
+@pytest.mark.parametrize("to", TYPES)
+@pytest.mark.parametrize("given_as", ["float8_e5m2", "bfloat16", "float32", "float64"])
+@given(cuts=st.lists(st.integers(0, 1021 * 8), max_size=9))
+def test_pieces_may_end_anywhere(given_as, to, cuts):
+    """As those that are inflated do, or the slices of a partitioned tensor."""
+    array = np.linspace(-2, 2, 1021).astype(ALL[given_as].numpy)
+    stored, ends = array.tobytes(), [0, *sorted(cuts), array.nbytes]
+    pieces = [memoryview(stored[begin:end]) for begin, end in pairwise(ends)]
+    cast = CastTensor(StreamedTensor("w", ALL[given_as], array.shape, lambda: iter(pieces)), ALL[to])
+    assert joined(cast, 1 << 20) == joined(ArrayTensor(array.astype(ALL[to].numpy), dtype=ALL[to]), 1 << 20)
+
+
+def test_slices_of_odd_sizes_are_packed_without_gaps():
+    array = np.float32([0, 1, 2, 3, 0, 1, 2, 3])
+    parts = [Part((0,), ArrayTensor(array[:3])), Part((3,), ArrayTensor(array[3:]))]
+    cast = CastTensor(PartitionedTensor("w", ALL["float32"], (8,), parts), ALL["float4_e2m1fn"])
+    expected = array.astype(ALL["float4_e2m1fn"].numpy)
+    assert joined(cast, 1 << 20) == joined(ArrayTensor(expected, dtype=cast.dtype), 1 << 20)
 
 
 @pytest.mark.parametrize(

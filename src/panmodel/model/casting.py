@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from panmodel.dtypes import DType
 from panmodel.errors import UnsupportedError
+from panmodel.io.pieces import whole
 from panmodel.io.source import CHUNK
 from panmodel.model.tensor import Tensor, pack, unpack
 
@@ -52,7 +53,8 @@ class CastTensor(Tensor):
             yield from super().chunks(nbytes)
             return
         widest = max(given.bits, self.dtype.bits)
-        for piece in self._parent.chunks(max(nbytes * given.bits // widest // 16 * 16, _LEAST)):
+        pieces = self._parent.chunks(max(nbytes * given.bits // widest // 16 * 16, _LEAST))
+        for piece in whole(pieces, 8 * given.itemsize):  # eight elements end with a byte in every type
             elements = unpack(np.frombuffer(piece, np.uint8), given, (len(piece) // given.itemsize,))
             yield pack(self._cast(elements), self.dtype)
 

@@ -108,6 +108,8 @@ class Tensor:
     def chunks(self, nbytes: int = CHUNK) -> Iterator[memoryview]:
         """Yield the bytes, little-endian and row-major, in pieces of at most `nbytes`; each is valid until the next.
 
+        A piece need not end with an element: `io.pieces.whole` sees to that.
+
         Raises:
             CorruptError: After the last piece, if the bytes do not meet their checksum.
             UnsupportedError: The elements have no fixed width.
