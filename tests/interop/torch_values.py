@@ -1,4 +1,4 @@
-"""Values of every kind that people save with torch: state dicts, training checkpoints, tensors of every type."""
+"""Values of every kind that people save with torch: state dicts, training checkpoints, tensors of every type; and comparing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import collections
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+
+
+def saved(path: Path, value: Any, *, legacy: bool = False) -> Path:
+    torch.save(value, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def same(tensors: Any, state: Any) -> None:
+    assert list(tensors) == list(state)
+    for name, tensor in state.items():
+        assert tensors[name].shape == tuple(tensor.shape)
+        assert tensors[name].numpy().tobytes() == tensor.detach().numpy().tobytes()
 
 
 def net() -> Any:

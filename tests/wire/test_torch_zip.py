@@ -10,7 +10,7 @@ from panmodel.io.source import FileSource
 from panmodel.limits import Limits
 from panmodel.wire.pickle import Global
 from panmodel.wire.torch_container import load
-from panmodel.wire.torch_zip import find_root
+from panmodel.wire.torch_zip import find_root, is_broken_off
 
 
 def packed(path: Path, **members: bytes) -> FileSource:
@@ -49,3 +49,10 @@ def test_the_records_beside_the_pickle_are_read(tmp_path: Path) -> None:
         load(packed(tmp_path / "c.pt", version=b"3"))
     with pytest.raises(LimitError):
         load(packed(tmp_path / "d.pt", **{"data.pkl": b"N."}), limits=Limits(pickle_bytes=1))
+
+
+def test_what_is_left_of_a_failed_save_has_no_pickle() -> None:
+    assert is_broken_off(["a/version"])
+    assert is_broken_off(["a/version", "a/byteorder", "a/.data/serialization_id", "a/.format_version"])
+    for names in ([], ["a/byteorder"], ["a/version", "a/data.pkl"], ["a/version", "a/archive_format"], ["version"]):
+        assert not is_broken_off(names)

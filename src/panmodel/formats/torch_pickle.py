@@ -73,11 +73,11 @@ def _ends_as_pickle(location: Location) -> bool:
 
 
 def _sniff_zip(location: Location) -> bool:
-    """Whether it is an archive of torch.save: a data.pkl, and no code of TorchScript.
+    """Whether it is an archive of torch.save: a data.pkl, and no code of TorchScript; or what is left of one.
 
     Of a damaged archive the first member tells, so that what is wrong is said by the reader.
     """
-    from panmodel.wire.torch_zip import find_root
+    from panmodel.wire.torch_zip import find_root, is_broken_off
 
     source = location.open()
     try:
@@ -86,7 +86,7 @@ def _sniff_zip(location: Location) -> bool:
         return first_name(source).endswith("/data.pkl")
     root = find_root(names)
     if root is None:
-        return False
+        return is_broken_off(names)
     return not any(name == f"{root}/constants.pkl" or name.startswith(f"{root}/code/") for name in names)
 
 

@@ -20,6 +20,12 @@ from panmodel.wire.torch_unpickling import Loaded, Unpickling, storage_identity
 from panmodel.wire.zip import Archive
 
 _SMALL = 4096  # bytes: the version, byteorder and such
+#: What torch.save puts into an archive besides pickle and storages, even if it finds something that it cannot pickle.
+_RECORDS = frozenset(("version", "byteorder", ".data/serialization_id", ".format_version", ".storage_alignment"))
+_BROKEN_OFF = (
+    "torch.save broke off, since something cannot be pickled, a module of torch.jit for one: save that with"
+    " torch.jit.save, and of others the state_dict()"
+)
 
 
 def load_zip(unpickling: Unpickling) -> Loaded:
@@ -33,7 +39,8 @@ def load_zip(unpickling: Unpickling) -> Loaded:
     archive = Archive(source, zero_crc_is_absent=True, limits=limits)
     root = find_root(archive.members)
     if root is None:
-        raise CorruptError("the archive has no data.pkl", where=source.name)
+        hint = _BROKEN_OFF if is_broken_off(archive.members) else ""
+        raise CorruptError("the archive has no data.pkl", where=source.name, hint=hint)
     big_endian = is_big_endian(archive, root)
     where = f"{source.name}, {root}/data.pkl"
     data = archive.read(f"{root}/data.pkl", limit=limits.pickle_bytes)
@@ -53,6 +60,12 @@ def find_root(names: Iterable[str]) -> str | None:
     """The folder of the archive that has a data.pkl, the outermost if there are several."""
     roots = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
     return min(roots, key=lambda root: (root.count("/"), root), default=None)
+
+
+def is_broken_off(names: Iterable[str]) -> bool:
+    """Whether an archive of these members is what is left of a torch.save that failed."""
+    stems = {name.partition("/")[2] for name in names}
+    return "version" in stems and stems <= _RECORDS
 
 
 def is_big_endian(archive: Archive, root: str) -> bool:
