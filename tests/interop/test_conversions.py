@@ -1,37 +1,21 @@
-"""Whole training graphs as TensorFlow saves them: the forward graph comes out, and computes the same.
-
-The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
-"""
+"""Whole training graphs as TensorFlow saves them: the forward graph comes out, and computes the same."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.interop import tensorflow_nets
+from tests.interop.tensorflow_judge import tensorflow
 from tests.interop.tensorflow_nets import NETS, folder_name
 
 import panmodel as pm
 
-PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
-
-
-def tensorflow(verb, folder):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    command = [PYTHON, tensorflow_nets.__file__, verb, folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    if subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{PYTHON} has no tensorflow")
     made = tmp_path_factory.mktemp("nets")
-    tensorflow("save", made)
+    tensorflow(Path(tensorflow_nets.__file__), "save", made)
     return made
 
 
@@ -97,7 +81,7 @@ def judged(folder):
         pm.convert(net.prefix, net.folder / "frozen.pb", inputs=net.inputs, outputs=net.outputs)
         pm.convert(net.prefix, net.folder / "a.safetensors", weights_only=True)
         pm.convert(net.folder / "a.safetensors", net.folder / "back.ckpt")
-    tensorflow("judge", folder)
+    tensorflow(Path(tensorflow_nets.__file__), "judge", folder)
 
 
 @pytest.mark.usefixtures("judged")

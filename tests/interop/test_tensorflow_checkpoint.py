@@ -1,22 +1,15 @@
-"""TensorFlow itself writes checkpoints with random content and panmodel reads them; it reads tables of panmodel's.
+"""TensorFlow itself writes checkpoints with random content and panmodel reads them; it reads tables of panmodel's."""
 
-The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
-"""
-
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from tests.checkpoints import FIXTURES, expected
+from tests.interop.tensorflow_judge import tensorflow
 
 import panmodel as pm
 from panmodel.io.source import FileSource
 from panmodel.wire.sstable import encode_table, read_table
-
-PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 
 WRITE = """
 import sys
@@ -123,16 +116,9 @@ np.savez(sys.argv[2], **{name.replace("/", "|"): reader.get_tensor(name) for nam
 """
 
 
-@pytest.fixture(scope="session")
-def tensorflow():
-    done = subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"{PYTHON} has no tensorflow")
-
-
 @pytest.mark.parametrize("kind", ["many", "large", "strings", "objects", "v1", "v1_sharded"])
-def test_what_tensorflow_writes_is_read(kind, tensorflow, tmp_path):
-    run(WRITE, kind, tmp_path)
+def test_what_tensorflow_writes_is_read(kind, tmp_path):
+    tensorflow(WRITE, kind, tmp_path)
     tensors = {tensor.name: tensor for tensor in pm.read(tmp_path).tensors.values()}
     with np.load(tmp_path / "values.npz") as stored:
         names = {name.replace("|", "/") for name in stored} - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
@@ -142,22 +128,16 @@ def test_what_tensorflow_writes_is_read(kind, tensorflow, tmp_path):
 
 
 @pytest.mark.parametrize("block_bytes", [64, 262144])
-def test_tables_that_panmodel_writes_are_read_by_tensorflow(block_bytes, tensorflow, tmp_path):
+def test_tables_that_panmodel_writes_are_read_by_tensorflow(block_bytes, tmp_path):
     source = FIXTURES / "trained.ckpt"
     table = encode_table(read_table(FileSource(f"{source}.index")), block_bytes=block_bytes)
     (tmp_path / "again.index").write_bytes(b"".join(table))
     shutil.copy(f"{source}.data-00000-of-00001", tmp_path / "again.data-00000-of-00001")
-    run(READ, tmp_path / "again", tmp_path / "values.npz")
+    tensorflow(READ, tmp_path / "again", tmp_path / "values.npz")
     with np.load(tmp_path / "values.npz") as values:
         assert {name.replace("|", "/"): values[name].tolist() for name in values} == {
             name: value.tolist() for name, value in expected("trained").items()
         }
-
-
-def run(script, *arguments):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    command = [PYTHON, "-c", script, *map(str, arguments)]
-    subprocess.run(command, capture_output=True, check=True, timeout=200, env=environment)
 
 
 def assert_equal(tensor, value):

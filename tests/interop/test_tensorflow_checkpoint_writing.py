@@ -1,22 +1,16 @@
-"""TensorFlow restores the checkpoints that panmodel writes, every type bit for bit.
-
-The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
-"""
+"""TensorFlow restores the checkpoints that panmodel writes, every type bit for bit."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tests.interop.tensorflow_judge import tensorflow
 
 import panmodel as pm
 from panmodel.dtypes import ALL
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor, unpack
 
-PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 SHAPES = {"scalar": (), "empty": (0, 3), "matrix": (5, 8)}
 
 RESTORE = """
@@ -77,13 +71,7 @@ def restored(written, tmp_path_factory):
     pm.write(Model("test", tensors=written), folder / "model.ckpt-7")
     wanted = {name: tensor.dtype.tensorflow for name, tensor in written.items()}
     (folder / "wanted.json").write_text(json.dumps(wanted))
-    if subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{PYTHON} has no tensorflow")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    done = subprocess.run(
-        [PYTHON, "-c", RESTORE, folder], capture_output=True, text=True, check=False, timeout=200, env=environment
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    tensorflow(RESTORE, folder)
     return {"folder": folder, **json.loads((folder / "restored.json").read_text())}
 
 

@@ -1,15 +1,10 @@
-"""TensorFlow itself is the judge of graphs: it writes what panmodel reads, and runs what panmodel freezes.
-
-The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
-"""
+"""TensorFlow itself is the judge of graphs: it writes what panmodel reads, and runs what panmodel freezes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tests.interop.tensorflow_judge import tensorflow
 
 from panmodel.dtypes import BY_TENSORFLOW
 from panmodel.formats import tensorflow_checkpoint, tensorflow_graph
@@ -20,8 +15,6 @@ from panmodel.model.tensorflow.freeze import freeze
 from panmodel.model.tensorflow.signature import default_signature
 from panmodel.wire import tensorflow_messages
 from panmodel.wire.protobuf import Message
-
-PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 
 PRELUDE = """
 import json
@@ -156,23 +149,9 @@ TYPES = (
 KINDS = {1: "double", 2: "float", 3: "int64", 4: "uint64", 5: "int32", 8: "bool", 9: "string", 13: "uint32", 14: "enum"}
 
 
-def run(script, *arguments):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    command = [PYTHON, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=200, env=environment, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-@pytest.fixture(scope="session")
-def tensorflow():
-    done = subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"{PYTHON} has no tensorflow")
-
-
 @pytest.mark.parametrize("form", ["binary", "text"])
-def test_tensors_of_every_type(form, tensorflow, tmp_path):
-    run(TENSORS, tmp_path, TYPES, form)
+def test_tensors_of_every_type(form, tmp_path):
+    tensorflow(TENSORS, tmp_path, TYPES, form)
     model = tensorflow_graph.FORMAT.read(Location(tmp_path / "graph.pb"))
     values = json.loads((tmp_path / "values.json").read_text())
     assert list(model.program.nodes) == list(values)
@@ -184,19 +163,19 @@ def test_tensors_of_every_type(form, tensorflow, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["references", "resources", "branches"])
-def test_a_frozen_checkpoint_gives_the_same_results(kind, tensorflow, tmp_path):
-    run(TRAIN, tmp_path, kind)
+def test_a_frozen_checkpoint_gives_the_same_results(kind, tmp_path):
+    tensorflow(TRAIN, tmp_path, kind)
     graph = tensorflow_checkpoint.FORMAT.read(Location(tmp_path / "model.ckpt")).program
     inputs, outputs = default_signature(graph)
     assert (inputs, outputs) == (["x:0"], ["y:0"])
     with Sink(tmp_path / "frozen.pb") as sink:
         tensorflow_graph.FORMAT.write(Model("tensorflow_checkpoint", freeze(graph, outputs, inputs)), sink)
-    run(RUN, tmp_path, *inputs, *outputs)
+    tensorflow(RUN, tmp_path, *inputs, *outputs)
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), np.load(tmp_path / "values.npz")["y"])
 
 
-def test_every_field_is_declared_as_tensorflow_does(tensorflow, tmp_path):
-    run(FIELDS, tmp_path)
+def test_every_field_is_declared_as_tensorflow_does(tmp_path):
+    tensorflow(FIELDS, tmp_path)
     theirs = json.loads((tmp_path / "fields.json").read_text())
     ours = {
         name: value for name, value in vars(tensorflow_messages).items()

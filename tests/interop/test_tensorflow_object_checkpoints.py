@@ -1,20 +1,13 @@
-"""TensorFlow restores object-based checkpoints that panmodel wrote, and finds in its own what panmodel finds.
-
-The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
-"""
+"""TensorFlow restores object-based checkpoints that panmodel wrote, and finds in its own what panmodel finds."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tests.interop.tensorflow_judge import tensorflow
 
 import panmodel as pm
 from panmodel.model.model import Model
-
-PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 
 SAVE = """
 import json, sys
@@ -74,19 +67,10 @@ for path in restored:
 """
 
 
-def run(*arguments):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    command = [PYTHON, "-c", SAVE, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    if subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{PYTHON} has no tensorflow")
     folder = tmp_path_factory.mktemp("saved")
-    run(folder)
+    tensorflow(SAVE, folder)
     return folder
 
 
@@ -120,7 +104,7 @@ def test_tensorflow_restores_what_panmodel_writes(folder, model, tmp_path):
         with_shards.write(model, sink)
     assert len(list(tmp_path.glob("many.ckpt-1.data-*"))) > 3
     written = [tmp_path / f"{name}.ckpt-1" for name in ("again", "back", "many")]
-    run(folder, *written)
+    tensorflow(SAVE, folder, *written)
     own = json.loads((folder / "own.json").read_text())
     for path in written:
         assert json.loads(path.with_name(f"{path.name}.json").read_text()) == own

@@ -1,18 +1,10 @@
-"""SavedModels that TensorFlow writes: panmodel reads the variables that they hold, and what they say of themselves.
-
-The judge is the TensorFlow of this Python, or of the one that PANMODEL_TENSORFLOW_PYTHON names.
-"""
-
-import os
-import subprocess
-import sys
+"""SavedModels that TensorFlow writes: panmodel reads the variables that they hold, and what they say of themselves."""
 
 import numpy as np
 import pytest
+from tests.interop.tensorflow_judge import tensorflow
 
 import panmodel as pm
-
-PYTHON = os.environ.get("PANMODEL_TENSORFLOW_PYTHON", sys.executable)
 
 SAVE = """
 import sys
@@ -57,12 +49,7 @@ np.savez(folder + "/values.npz", **{key.replace("/", "|"): reader.get_tensor(key
 
 @pytest.fixture(params=["objects", "names"])
 def saved(request, tmp_path):
-    if subprocess.run([PYTHON, "-c", "import tensorflow"], capture_output=True, check=False).returncode:
-        pytest.skip(f"{PYTHON} has no tensorflow")
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": ""}
-    command = [PYTHON, "-c", SAVE, str(tmp_path), request.param]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
+    tensorflow(SAVE, tmp_path, request.param)
     return tmp_path, request.param
 
 
