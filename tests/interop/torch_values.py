@@ -1,4 +1,4 @@
-"""Values of every kind that people save with torch: state dicts, training checkpoints, tensors of every type; and comparing."""
+"""Values of every kind that people save with torch: state dicts, checkpoints, tensors of every type; and comparing."""
 
 from __future__ import annotations
 
