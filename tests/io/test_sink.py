@@ -1,6 +1,7 @@
 """All files of a conversion appear, or none."""
 
 import errno
+import fcntl
 import os
 import re
 import signal
@@ -328,6 +329,34 @@ def test_each_step_of_a_set_is_on_the_disk_before_the_next(tmp_path, monkeypatch
     others, main = ["replace b.bin partial → b.bin"], ["replace a.bin partial → a.bin"]
     assert log == [*content, *aside, folder, *others, folder, *main, folder]
     assert names(tmp_path) == ["a.bin", "b.bin"]
+
+
+def test_an_interrupt_is_heard_while_another_process_replaces_files(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), Sink(tmp_path / "a.bin", force=True) as sink:
+        sink.open().write(b"new")
+        folder = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        free = threading.Timer(20, os.close, [folder])
+        free.start()
+        threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    assert free.is_alive()  # it was not waited for
+    free.cancel()
+    os.close(folder)
+    assert names(tmp_path) == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+
+
+def test_an_interrupt_waits_for_the_renames(tmp_path, monkeypatch):
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(b"old")
+    real = os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: (signal.raise_signal(signal.SIGINT), real(*paths)))
+    with pytest.raises(KeyboardInterrupt), Sink(tmp_path / "a.bin", force=True) as sink:
+        sink.open().write(b"new")
+        sink.open("b.bin").write(b"new")
+    assert names(tmp_path) == ["a.bin", "b.bin"]
+    assert {(tmp_path / name).read_bytes() for name in names(tmp_path)} == {b"new"}
 
 
 def test_a_fork_of_the_writer_does_not_take_its_files_away(tmp_path):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from panmodel.io.interrupts import postponed
 from panmodel.io.locking import is_running, locked_folder
 
 #: `.NAME.PID-TAG.aside` for an old file, `.main.aside` for the main one. Where there was none: `.none.aside` for the
@@ -43,7 +44,7 @@ class _Aside(NamedTuple):
 def replace_files(
     moves: Sequence[tuple[Path, Path]], main: Path, superseded: Callable[[], Iterable[Path]] = tuple
 ) -> None:
-    """Rename files into their places.
+    """Rename files into their places, which Ctrl-C and the like do not interrupt once it is this process's turn.
 
     Args:
         moves: Complete files that are on the disk, and their places, all in one folder.
@@ -56,7 +57,7 @@ def replace_files(
     """
     folder = main.parent
     ordered = sorted(moves, key=lambda move: move[1] == main)
-    with locked_folder(folder) as is_exclusive:
+    with locked_folder(folder) as is_exclusive, postponed():
         _put_right(folder, is_exclusive=is_exclusive)
         gone = list(superseded())
         if len(ordered) > 1 or gone:

@@ -207,7 +207,7 @@ class Sink:
         for staged in self._staged:
             staged.finish()
         moves = [(staged.partial, staged.final) for staged in self._staged]
-        with postponed(), _storage_errors(self.main):
+        with _storage_errors(self.main):
             replace_files(moves, self.main, self._settled)
 
     def _settled(self) -> list[Path]:
