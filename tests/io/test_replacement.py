@@ -104,6 +104,12 @@ def test_without_locks_the_number_of_the_process_tells(tmp_path, monkeypatch):
     assert models(tmp_path) == {"model.index": b"old"}
 
 
+def test_a_name_of_two_lines_comes_back_too(tmp_path):
+    (tmp_path / ".model\nof mine.1-00000000.main.aside").write_bytes(b"old")
+    assert recover(tmp_path) is True
+    assert models(tmp_path) == {"model\nof mine": b"old"}
+
+
 def test_what_has_no_mark_is_put_where_there_is_nothing(tmp_path):
     """A disk that lost the order of the names: what could be the only copy is not removed."""
     (tmp_path / ".a.1-00000000.aside").write_bytes(b"old")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from panmodel.errors import OutputExistsError, StorageError
+from panmodel.io.replacement import LONGEST_NAME
 from panmodel.io.sink import Sink
 
 
@@ -357,6 +358,47 @@ def test_an_interrupt_waits_for_the_renames(tmp_path, monkeypatch):
         sink.open("b.bin").write(b"new")
     assert names(tmp_path) == ["a.bin", "b.bin"]
     assert {(tmp_path / name).read_bytes() for name in names(tmp_path)} == {b"new"}
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "n" * 244, "two\nlines"])
+def test_any_name_that_a_file_may_have_will_do(tmp_path, name):
+    for content in (b"old", b"new"):
+        with Sink(tmp_path / name, force=True) as sink:
+            sink.open().write(content)
+            (partial,) = tmp_path.glob(".*.partial")
+            left = Path(os.fspath(partial).replace(f".{os.getpid()}-", ".1-"))
+            left.write_bytes(b"left by another")
+        assert (tmp_path / name).read_bytes() == content
+        assert left.exists()
+        Sink(tmp_path / name, force=True).require_free()
+        assert names(tmp_path) == [name]
+
+
+def test_several_files_have_names_under_which_they_can_step_aside(tmp_path):
+    longest = "m" * LONGEST_NAME
+    for content in (b"old", b"new"):
+        with Sink(tmp_path / longest, force=True) as sink:
+            sink.open("b.bin").write(content)
+            sink.open().write(content)
+    assert (tmp_path / longest).read_bytes() == b"new"
+    with pytest.raises(StorageError, match="the name has 227 bytes"), Sink(tmp_path / "a.bin") as sink:
+        sink.open(longest + "m")
+    with pytest.raises(StorageError, match="shorter"):
+        Sink(tmp_path / "a", names=(longest + "m", "b")).require_free()
+    with pytest.raises(StorageError), Sink(tmp_path / (longest + "m"), force=True) as sink:
+        sink.supersede(re.compile("b.bin"))
+        sink.open()
+
+
+def test_a_folder_that_is_closed_meanwhile_hides_no_error(tmp_path, monkeypatch, capfd):
+    def refuse(path, *, missing_ok=False):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with pytest.raises(KeyError), Sink(tmp_path / "a.bin") as sink:
+        sink.open()
+        monkeypatch.setattr(Path, "unlink", refuse)
+        raise KeyError
+    assert "ignored" not in capfd.readouterr().err
 
 
 def test_a_fork_of_the_writer_does_not_take_its_files_away(tmp_path):

@@ -24,8 +24,10 @@ from panmodel.io.locking import is_running, locked_folder
 
 #: `.NAME.PID-TAG.aside` for an old file, `.main.aside` for the main one. Where there was none: `.none.aside` for the
 #: main file; `.new.aside` for another, which holds the inode number of the file that is to come there.
-_ASIDE = re.compile(r"\.(?P<name>.+)\.(?P<tag>(?P<pid>\d+)-[0-9a-f]{8})\.(?P<role>main\.|none\.|new\.)?aside")
+_ASIDE = re.compile(r"(?s)\.(?P<name>.+)\.(?P<tag>(?P<pid>\d+)-[0-9a-f]{8})\.(?P<role>main\.|none\.|new\.)?aside")
 _INODE_DIGITS = 20
+#: Bytes that the name of one of several files may have: those that file systems take, less what is added to step aside.
+LONGEST_NAME = 255 - len("..4194304-01234567.main.aside")
 
 
 class _Aside(NamedTuple):

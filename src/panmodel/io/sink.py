@@ -29,9 +29,12 @@ from panmodel.errors import OutputExistsError, StorageError
 from panmodel.io.cache import Room, WriteBehind
 from panmodel.io.interrupts import postponed
 from panmodel.io.locking import is_abandoned, lock, locked_folder
-from panmodel.io.replacement import matching, recover, replace_files
+from panmodel.io.replacement import LONGEST_NAME, matching, recover, replace_files
 
-_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-[0-9a-f]{8}\.partial")
+_PARTIAL = re.compile(r"\..+\.(?P<pid>\d+)-[0-9a-f]{8}\.partial", re.DOTALL)
+#: Bytes of a file's name that are part of its temporary one, which must not be too long where the name is as long as
+#: file systems take.
+_RECOGNISABLE = 100
 
 
 class StagedFile:
@@ -40,7 +43,7 @@ class StagedFile:
     def __init__(self, final: Path, room: Room, progress: Callable[[int], None] | None = None) -> None:
         self.final = final
         self._progress = progress
-        self.partial = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+        self.partial = final.with_name(f".{_begin(final.name)}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         # before there is something to remove: an interrupt may come between any two steps
         self._remove = weakref.finalize(self, _remove, self.partial, os.getpid())
         with _storage_errors(final), locked_folder(final.parent):
@@ -128,6 +131,8 @@ class Sink:
         self._prepare()
         final = self.main if name is None else self.target.with_name(name)
         self._require_free(final)
+        if final != self.main or self._staged or self._superseded:  # one of several
+            _require_short(final)
         if any(staged.final == final for staged in self._staged):
             raise OutputExistsError("would be written twice by this conversion", where=str(final))
         staged = StagedFile(final, self._room, self._progress)
@@ -175,6 +180,8 @@ class Sink:
         self._prepare()
         for final in self._sure:
             self._require_free(final)
+            if len(self._sure) > 1:
+                _require_short(final)
 
     def _require_free(self, final: Path) -> None:
         with _storage_errors(final):
@@ -257,6 +264,20 @@ class _storage_errors:  # noqa: N801 - reads as a statement
         raise StorageError(f"cannot be written: {error.strerror or error}", where=where) from error
 
 
+def _begin(name: str) -> str:
+    """As much of a name as a temporary one has of it, in whole characters."""
+    while len(os.fsencode(name)) > _RECOGNISABLE:
+        name = name[:-1]
+    return name
+
+
+def _require_short(final: Path) -> None:
+    """See that an old file of that name could step aside, as those of several files do."""
+    if (nbytes := len(os.fsencode(final.name))) > LONGEST_NAME:
+        message = f"the name has {nbytes} bytes, and those of several files that are written together {LONGEST_NAME}"
+        raise StorageError(message, where=str(final), hint="name a shorter target")
+
+
 def _create(partial: Path, *, is_private: bool) -> int:
     """Open a new file and lock it; its folder is locked."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -284,7 +305,8 @@ def _permit_as(old: os.stat_result, descriptor: int) -> None:
 
 def _remove(partial: Path, pid: int) -> None:
     if os.getpid() == pid:  # and not a fork of the writer, which has its objects, but not its work
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that is closed by now; the next conversion there clears it
+            partial.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:
