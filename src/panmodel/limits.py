@@ -1,4 +1,4 @@
-"""Every cap on what a file may ask for, in one place.
+"""The caps on what a file may ask for that concern more than one reader, in one place.
 
 A length, count, rank or depth that comes from a file is checked against these and against the bytes that are there
 before anything is allocated. The defaults hold every real model met so far with room to spare; `DEFAULT` is what

@@ -1,5 +1,4 @@
 from panmodel.model.finding import Finding, Level, Rule, Scan, ScannedFile
-from panmodel.model.sarif import to_sarif
 
 RULE = Rule("PM-X", Level.DANGEROUS, "What.", "Do.")
 OTHER = Rule("PM-Y", Level.UNDECIDED, "Else.", "Do.")
@@ -7,7 +6,7 @@ OTHER = Rule("PM-Y", Level.UNDECIDED, "Else.", "Do.")
 
 def test_the_log_has_what_the_schema_requires():
     files = [ScannedFile("/a b/é.pt", ("pickle",), [Finding(RULE, "m", "", 5), Finding(OTHER, "n", "inner", 5)])]
-    log = to_sarif(Scan(files, [RULE, OTHER]))
+    log = Scan(files, [RULE, OTHER]).to_sarif()
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["PM-X", "PM-Y"]
@@ -31,6 +30,6 @@ def test_the_log_has_what_the_schema_requires():
 
 
 def test_relative_paths_stay_relative():
-    log = to_sarif(Scan([ScannedFile("models/a.pt")], [RULE]))
+    log = Scan([ScannedFile("models/a.pt")], [RULE]).to_sarif()
     assert log["runs"][0]["artifacts"] == [{"location": {"uri": "models/a.pt"}}]
     assert log["runs"][0]["results"] == []

@@ -11,7 +11,6 @@ from panmodel.cli._output import PATH, json_option, print_json, printable
 from panmodel.cli._progress import progress_bar
 from panmodel.errors import UsageError
 from panmodel.model.finding import Finding, Scan, ScannedFile, Verdict
-from panmodel.model.sarif import to_sarif
 from panmodel.scan import scan
 
 _SAYS = {
@@ -36,7 +35,7 @@ def command(paths: tuple[str, ...], *, sarif: bool, quiet: bool, as_json: bool) 
     with progress_bar("scanning") as progress:
         found = scan(*paths, progress=progress)
     if sarif:
-        print_json(to_sarif(found))
+        print_json(found.to_sarif())
     elif as_json:
         print_json(found.to_json())
     else:

@@ -144,3 +144,9 @@ class Scan:
     def to_json(self) -> dict[str, Any]:
         """The scan for `--json`."""
         return {"verdict": self.verdict.value, "files": [file.to_json() for file in self.files]}
+
+    def to_sarif(self) -> dict[str, Any]:
+        """The scan for `--sarif`: a SARIF 2.1.0 log with one run."""
+        from panmodel.model.sarif import log  # which knows scans
+
+        return log(self)

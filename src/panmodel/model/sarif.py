@@ -16,7 +16,7 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Level.DANGEROUS: "error", Level.UNDECIDED: "warning", Level.NOTE: "note"}
 
 
-def to_sarif(scan: Scan) -> dict[str, Any]:
+def log(scan: Scan) -> dict[str, Any]:
     """A scan as a SARIF 2.1.0 log with one run, as plain values."""
     index = {rule.id: number for number, rule in enumerate(scan.rules)}
     rules = [
