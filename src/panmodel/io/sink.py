@@ -27,6 +27,7 @@ from typing import Self
 
 from panmodel.errors import OutputExistsError, StorageError
 from panmodel.io.cache import Room, WriteBehind
+from panmodel.io.descriptors import HINT, open_file
 from panmodel.io.interrupts import postponed
 from panmodel.io.locking import is_abandoned, lock, locked_folder
 from panmodel.io.replacement import LONGEST_NAME, matching, recover, replace_files
@@ -261,7 +262,8 @@ class _storage_errors:  # noqa: N801 - reads as a statement
             raise StorageError(f"cannot be written: {os.strerror(error.errno)}", where=where, hint=hint) from error
         if error.errno == errno.ENOENT:
             raise StorageError(f"there is no folder {self.path.parent}", where=where, hint="make it first") from error
-        raise StorageError(f"cannot be written: {error.strerror or error}", where=where) from error
+        hint = HINT if error.errno == errno.EMFILE else ""
+        raise StorageError(f"cannot be written: {error.strerror or error}", where=where, hint=hint) from error
 
 
 def _begin(name: str) -> str:
@@ -281,7 +283,7 @@ def _require_short(final: Path) -> None:
 def _create(partial: Path, *, is_private: bool) -> int:
     """Open a new file and lock it; its folder is locked."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(partial, flags, 0o600 if is_private else 0o666)
+    descriptor = open_file(partial, flags, 0o600 if is_private else 0o666)
     lock(descriptor)
     return descriptor
 

@@ -18,6 +18,7 @@ from typing import TypeVar, cast
 
 from panmodel.errors import MissingFileError, ReadError, TruncatedError, UnsafeError
 from panmodel.io.cache import dont_need, is_cached
+from panmodel.io.descriptors import HINT, open_file
 
 CHUNK = 4 << 20  # large enough to move at the speed of the disk, small enough to stay in the processor's cache
 _LARGE = 1 << 20  # bytes of a read that are worth a look at the page cache
@@ -122,8 +123,10 @@ class FileSource(Source):
         try:
             # a pipe must not be waited for, only to be refused
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
-            descriptor = os.open(path, flags)
+            descriptor = open_file(path, flags)
         except OSError as error:
+            if error.errno == errno.EMFILE:
+                raise ReadError(f"cannot be opened: {error.strerror}", where=self.name, hint=HINT) from error
             if error.errno not in _NOTHING_THERE:
                 raise
             raise MissingFileError("there is no such file", where=self.name) from None
