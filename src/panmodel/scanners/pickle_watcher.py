@@ -10,6 +10,7 @@ Source: Modules/_pickle.c and Lib/pickle.py of CPython 3.7 to 3.13.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from panmodel.errors import CorruptError, LimitError, PanmodelError, TruncatedError, UnsafeError
 from panmodel.io.source import Extent, Source
@@ -25,6 +26,14 @@ _STORAGE = Global("torch.storage", "UntypedStorage")
 _PER_OPCODE = 1 << 10  # bytes that are copied or searched at the cost of one more opcode
 
 
+class Crossing(Enum):
+    """What unpicklers read where an opcode reaches over the end of a frame, which no pickler writes."""
+
+    IGNORES = auto()  # from memory: frames mean nothing
+    COPIES = auto()  # in C, from what it cannot look ahead in: it drops the rest of the frame, but for bytes
+    DROPS = auto()  # the same before Python 3.8, for bytes too
+
+
 class Watcher(Machine):
     """A machine that keeps the objects it made, and the bytes that could be pickles again.
 
@@ -33,6 +42,7 @@ class Watcher(Machine):
         where: The file, for messages.
         opcodes: How many may be executed.
         whole: More bytes follow nowhere.
+        crossing: What is read where an opcode reaches over the end of a frame.
 
     Attributes:
         made: The objects that were made.
@@ -41,9 +51,12 @@ class Watcher(Machine):
         left_out: Further bytes that begin as pickles do, beyond what is kept.
         looked_at: Bytes that were copied or searched.
         overreached: Where a frame begins that reaches beyond the end; -1 if none does.
+        crossed: An opcode reaches over the end of a frame.
     """
 
-    def __init__(self, data: bytes | FileBytes, where: str, opcodes: int, *, whole: bool) -> None:
+    is_exact = False
+
+    def __init__(self, data: bytes | FileBytes, where: str, opcodes: int, *, whole: bool, crossing: Crossing) -> None:
         limits = replace(DEFAULT, pickle_opcodes=opcodes)
         super().__init__(data, where=where, persistent=_stored, string_encoding="latin-1", limits=limits)
         self.made: list[Object] = []
@@ -51,22 +64,41 @@ class Watcher(Machine):
         self.changed: set[Global] = set()
         self.left_out = self.looked_at = 0
         self.overreached = -1
-        self._whole = whole
+        self.crossed = False
+        self._whole, self._crossing = whole, crossing
+        self._framed = 0  # where the current frame ends
         self._kept: dict[int, object] = {}  # by identity: the same bytes come back from the memo
 
     def begin_frame(self, size: int) -> None:
         """See `Machine.begin_frame`; some unpicklers pass over the ends of frames, and the one in Python over any."""
         if size > len(self.data) - self.position and self.overreached < 0:
             self.overreached = self.position
+        self._reach(size)
+        self._framed = max(self._framed, self.position + size)
+
+    def _reach(self, count: int, *, copied: bool = False) -> None:
+        """Note that so many bytes are read at once."""
+        if self.position < self._framed < self.position + count:
+            self.crossed = True
+            if self._crossing is Crossing.DROPS or (self._crossing is Crossing.COPIES and not copied):
+                self.position = self._framed
+            self._framed = 0
+
+    def unsigned(self, width: int) -> int:
+        """See `Machine.unsigned`."""
+        self._reach(width)
+        return super().unsigned(width)
 
     def take(self, count: int) -> bytes:
         """See `Machine.take`."""
+        self._reach(count)
         piece = super().take(count)
         self.looked_at += count
         return piece
 
     def take_string(self, count: int) -> bytes:
         """See `Machine.take_string`."""
+        self._reach(count)
         data = super().take_string(count)
         if not isinstance(data, Extent):
             return data
@@ -74,14 +106,24 @@ class Watcher(Machine):
         self._keep(left)  # here, since an array of bytes that is made of it knows nothing of where it lies
         return left
 
+    def take_bytes(self, count: int) -> bytes:
+        """See `Machine.take_bytes`."""
+        self._reach(count, copied=True)
+        return self.take_string(count)
+
     def take_text(self, count: int) -> bytes:
         """See `Machine.take_text`; what is long stays in the file, too."""
+        self._reach(count)
         data = super().take_string(count)
         return LeftBytes.of(data) if isinstance(data, Extent) else data
 
     def line(self) -> bytes:
         """See `Machine.line`; where the last one does not end, the unpickler in Python takes all but its last byte."""
-        begin, end = self.position, len(self.data)
+        end = len(self.data)
+        if self.position < self._framed:
+            newline = self.data.find(b"\n", self.position)
+            self._reach((newline if newline >= 0 else end) + 1 - self.position)
+        begin = self.position
         try:
             piece = super().line()
         except TruncatedError:
@@ -212,17 +254,41 @@ class Stream:
         """Whether it was a bound of the scan that stopped it, or something that the file does not decide."""
         return isinstance(self.error, (LimitError, UnsafeError))
 
+    def add(self, other: Stream) -> None:
+        """Take in what another unpickler would do with the same bytes."""
+        self.names = other.names | self.names
+        self.referring = (
+            (self.referring | other.referring) - (self.called - self.referring) - (other.called - other.referring)
+        )
+        self.called |= other.called
+        self.recalled |= other.recalled
+        self.changed |= other.changed
+        self.made += other.made
+        self.packed += other.packed
+        self.left_out += other.left_out
+
 
 def run(subject: Subject, data: bytes | FileBytes, begin: int) -> Stream:
     """Run the pickle that begins at a place, as far as it goes and the budget of the file allows."""
+    stream, crossed = _run(subject, data, begin, Crossing.IGNORES)
+    if crossed:
+        for crossing in (Crossing.COPIES, Crossing.DROPS):
+            stream.add(_run(subject, data, begin, crossing)[0])
+        message = "an opcode reaches over the end of its frame, where unpicklers go on differently"
+        stream.error = stream.error or CorruptError(message, where=subject.source.name)
+    return stream
+
+
+def _run(subject: Subject, data: bytes | FileBytes, begin: int, crossing: Crossing) -> tuple[Stream, bool]:
+    """Run it as some unpicklers do; and whether others would see something else."""
     stream, where = Stream(begin), subject.source.name
     if subject.budget.opcodes <= 0:
         stream.error = LimitError("more pickled content than a scan runs", where=where)
-        return stream
+        return stream, False
     if isinstance(data, FileBytes):
         data.renew()
     opcodes = min(DEFAULT.pickle_opcodes, subject.budget.opcodes)
-    machine = Watcher(data, where, opcodes, whole=len(data) >= subject.source.size)
+    machine = Watcher(data, where, opcodes, whole=len(data) >= subject.source.size, crossing=crossing)
     machine.position = begin
     try:
         stream.value = machine.run()
@@ -237,4 +303,4 @@ def run(subject: Subject, data: bytes | FileBytes, begin: int) -> Stream:
     stream.referring = machine.referring - machine.called
     stream.made, stream.packed, stream.changed = machine.made, machine.packed, machine.changed
     stream.left_out = machine.left_out
-    return stream
+    return stream, machine.crossed

@@ -62,7 +62,10 @@ class Machine:
         recalled: Those of them whose results it would have called.
         referring: The names of Python's library that it would have called for a reference alone (`only_refers`).
         executed: How many opcodes were run so far.
+        is_exact: Numbers are those that the unpickler in C takes, rather than all that any takes.
     """
+
+    is_exact = True
 
     def __init__(
         self,
@@ -156,6 +159,10 @@ class Machine:
             return self.take(count)
         self.position += count
         return Extent(self.data.source, self.position - count, count)
+
+    def take_bytes(self, count: int) -> bytes | Extent:
+        """The next bytes, which are pickled as bytes; see `take_string`."""
+        return self.take_string(count)
 
     def take_text(self, count: int) -> bytes:
         """The next bytes, which are text."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from panmodel.errors import LimitError, UnsafeError
 from panmodel.io.source import Extent
-from panmodel.wire.pickle.records import ByteString
+from panmodel.wire.pickle.records import ByteString, Object, describe
 
 if TYPE_CHECKING:
     from panmodel.wire.pickle.machine import Machine
@@ -84,7 +84,7 @@ def _long(machine: Machine) -> None:
 def _float(machine: Machine) -> None:
     text = machine.line()
     try:
-        if b"_" in text or text != text.strip():  # which Python's float() takes and its unpickler does not
+        if machine.is_exact and (b"_" in text or text != text.strip()):  # which float() takes, the unpickler in C not
             raise ValueError
         machine.push(float(text))
     except ValueError:
@@ -117,12 +117,12 @@ def _text(machine: Machine, size: int) -> None:
 
 
 def _bytes(machine: Machine, size: int) -> None:
-    data = machine.take_string(size)
+    data = machine.take_bytes(size)
     machine.push(data) if isinstance(data, Extent) else machine.push_bytes(data)
 
 
 def _byte_array(machine: Machine, size: int) -> None:
-    data = machine.take_string(size)
+    data = machine.take_bytes(size)
     machine.push(data) if isinstance(data, Extent) else machine.push_bytes(bytearray(data))
 
 
@@ -163,7 +163,7 @@ def _string(machine: Machine) -> None:
 _opcode("T")(lambda machine: _push_byte_string(machine, machine.take_string(_signed(machine, 4))))
 _opcode("U")(lambda machine: _push_byte_string(machine, machine.take(machine.byte())))
 _opcode("B")(lambda machine: _bytes(machine, machine.unsigned(4)))
-_opcode("C")(lambda machine: machine.push_bytes(machine.take(machine.byte())))
+_opcode("C")(lambda machine: _bytes(machine, machine.byte()))
 _opcode("\x8e")(lambda machine: _bytes(machine, machine.unsigned(8)))
 _opcode("\x96")(lambda machine: _byte_array(machine, machine.unsigned(8)))
 _opcode("V")(lambda machine: machine.push(_decoded(machine, machine.line(), "raw-unicode-escape")))
@@ -241,6 +241,13 @@ def _add_items(machine: Machine) -> None:
 def _build(machine: Machine) -> None:
     state = machine.pop()
     machine.build(machine.top(), state)
+
+
+@_opcode("\x98")
+def _read_only(machine: Machine) -> None:
+    """A buffer that is in the file remains what it is; whether it can be changed concerns nobody here."""
+    if not isinstance(machine.top(), (bytes, bytearray, Extent, Object)):
+        raise machine.corrupt(f"{describe(machine.top())} is no buffer")
 
 
 # The stack and the memo.
@@ -357,5 +364,4 @@ def _out_of_band(machine: Machine) -> NoReturn:
 
 for _code in "\x82\x83\x84":
     _opcode(_code)(_extension)
-for _code in "\x97\x98":
-    _opcode(_code)(_out_of_band)
+_opcode("\x97")(_out_of_band)
