@@ -13,7 +13,7 @@ import pytest
 from tests.crash_cases import CASES, NEW, OLD, tensors_alone
 
 from panmodel import formats
-from panmodel.errors import PanmodelError, ReadError
+from panmodel.errors import MissingFileError, PanmodelError, ReadError, UnknownFormatError, UnsafeError
 from panmodel.formats import registry
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +113,46 @@ def test_a_model_that_is_replaced_while_it_is_opened_is_opened_again(tmp_path, m
     versions = itertools.cycle([OLD, NEW])
     with pytest.raises(ReadError, match="again and again"):
         formats.read(path)
+
+
+def busy(monkeypatch, folder):
+    """Let another name come and go while a file is looked at; the list of the times that one was."""
+    real, times = formats.detect, []
+
+    def detect(location):
+        times.append(1)
+        os.utime(folder, ns=(0, len(times)))
+        return real(location)
+
+    monkeypatch.setattr(formats, "detect", detect)
+    return times
+
+
+def test_an_error_is_the_same_in_a_busy_folder(tmp_path, monkeypatch):
+    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    (tmp_path / "notes.txt").write_text("none")
+    times = busy(monkeypatch, tmp_path)
+    with pytest.raises(UnsafeError):
+        formats.read(tmp_path / "model.pkl")
+    assert len(times) == 1
+    for name, error in (("notes.txt", UnknownFormatError), ("gone.npz", MissingFileError)):
+        with pytest.raises(error):
+            formats.read(tmp_path / name)
+
+
+def test_what_is_not_there_for_a_moment_is_looked_for_again(tmp_path, monkeypatch):
+    np.save(tmp_path / "away", np.ones(3))
+    times = busy(monkeypatch, tmp_path)
+    real = formats.detect
+
+    def detect(location):
+        if len(times) == 2:
+            (tmp_path / "away.npy").rename(tmp_path / "model.npy")
+        return real(location)
+
+    monkeypatch.setattr(formats, "detect", detect)
+    assert formats.read(tmp_path / "model.npy").tensors
+    assert len(times) == 3
 
 
 def test_half_a_set_in_a_folder_is_not_taken_for_a_model(tmp_path):

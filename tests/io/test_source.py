@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError
-from panmodel.io.source import Extent, FileSource, Location, MemorySource, PartSource
+from panmodel.io.source import Extent, FileSource, Location, MemorySource, PartSource, watched
 
 
 @pytest.fixture
@@ -41,6 +41,21 @@ def test_memory_reads_are_slices(data, draw):
     count = draw.draw(st.integers(0, len(data) - start))
     source = MemorySource(data)
     assert source.read(start, count) == data[start : start + count]
+
+
+def test_files_that_are_opened_are_noted_and_told_from_others(folder):
+    with watched() as outer:
+        first = FileSource(folder / "a.bin")
+        with watched() as inner:
+            FileSource(folder.parent / "secret")
+    FileSource(folder / "a.bin")
+    assert not outer.are_replaced() and not inner.are_replaced()
+    (folder / "b.bin").write_bytes(b"b")
+    (folder / "b.bin").replace(folder / "a.bin")
+    assert outer.are_replaced() and not inner.are_replaced()
+    (folder.parent / "secret").unlink()
+    assert inner.are_replaced()
+    assert first.read(1, 1) == b"\1"
 
 
 def test_a_file_cut_while_it_is_read(folder):

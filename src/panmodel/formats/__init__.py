@@ -28,6 +28,8 @@ PathLike = str | os.PathLike[str]
 
 #: How often a model is read that is replaced meanwhile, and the seconds to wait for a replacement under way.
 _ATTEMPTS, _PATIENCE = 8, 10.0
+#: What is found of files whose names are gone for a moment: of none that was opened can be said that it was replaced.
+_MISSED = (MissingFileError, UnknownFormatError, FileNotFoundError)
 
 
 @cache
@@ -67,21 +69,26 @@ def read(path: PathLike) -> Model:
     """
     if not os.fspath(path):
         raise MissingFileError("the path is empty")
+    missed: Exception | None = None
     for _ in range(_ATTEMPTS):
         location = Location(path)  # a new one each time: it remembers what was in the file
         began = _version(location.folder)
         _put_right(location.folder)
         try:
-            record = detect(location)
-            with watched() as opened:
-                model = _open(record, location)
-        except (PanmodelError, FileNotFoundError):
-            if not _put_right(location.folder) and _version(location.folder) == began:
+            with watched() as looked_at:
+                record = detect(location)
+                with watched() as opened:
+                    model = _open(record, location)
+        except (PanmodelError, FileNotFoundError) as error:
+            is_replaced = _put_right(location.folder) or looked_at.are_replaced()
+            if not is_replaced and (not isinstance(error, _MISSED) or _version(location.folder) == began):
                 raise
+            missed = None if is_replaced else error
             continue
+        missed = None
         if not opened.are_replaced():
             return model
-    raise ReadError("is replaced again and again while it is read", where=str(path), hint="try again later")
+    raise missed or ReadError("is replaced again and again while it is read", where=str(path), hint="try again later")
 
 
 def _put_right(folder: Path) -> bool:

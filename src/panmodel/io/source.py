@@ -140,7 +140,7 @@ class FileSource(Source):
         self._is_cold: bool | None = None
         self._kept = 0  # where what was read and is still in memory begins
         self.identity = (status.st_dev, status.st_ino)
-        if (watch := _WATCH.get()) is not None:
+        for watch in _WATCHES.get():
             watch.add(self)
 
     def readinto(self, offset: int, buffer: bytearray | memoryview) -> None:
@@ -229,18 +229,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
+_WATCHES: ContextVar[tuple[Watch, ...]] = ContextVar("watches", default=())
 
 
 @contextmanager
 def watched() -> Iterator[Watch]:
-    """Take note of every file that is opened within."""
+    """Take note of every file that is opened within; who does so around it takes note too."""
     watch = Watch()
-    token = _WATCH.set(watch)
+    token = _WATCHES.set((*_WATCHES.get(), watch))
     try:
         yield watch
     finally:
-        _WATCH.reset(token)
+        _WATCHES.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
