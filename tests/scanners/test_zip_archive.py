@@ -168,3 +168,16 @@ def test_what_is_stored_is_verified_where_it_lies(tmp_path, monkeypatch):
     assert rules_of(scan_bytes(tmp_path, replaced(whole, b"texttext", b"textTEXT"))) == {"PM-UNREADABLE"}
     hostile = archive([("archive/data.pkl", b"(" + b"N" * 1000 + b"t0" + PICKLE)])
     assert scan_bytes(tmp_path, hostile).verdict is DANGEROUS
+
+
+def test_a_second_name_hides_nothing(tmp_path):
+    text = b'{"class_name": "Lambda", "config": {}}'
+    info = zipfile.ZipInfo("m/data/0")
+    content = b"\x01" + struct.pack("<I", zipfile.crc32(b"m/data/0")) + b"config.json"
+    info.extra = b"up" + struct.pack("<H", len(content)) + content
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as zipped:
+        zipped.writestr(info, text)
+        zipped.writestr("m/byteorder", "little")
+    found = scan_bytes(tmp_path, file.getvalue())
+    assert (found.verdict, "PM-KERAS-LAMBDA" in rules_of(found)) == (DANGEROUS, True)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 
 import pytest
 
 from panmodel.errors import CorruptError, UnsafeError, UnsupportedError
 from panmodel.io.source import MemorySource
 from panmodel.limits import DEFAULT
-from panmodel.wire.zip_directory import DEFLATED, STORED, Member, read_members
+from panmodel.wire.zip_directory import DEFLATED, STORED, UNICODE_PATH, Member, read_members
 
 
 def packed(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
@@ -97,6 +98,24 @@ def test_an_empty_member_with_the_checksum_of_something_is_refused() -> None:
         data = data[:place] + b"\x49\x22\0\0" + data[place + 4 :]
     with pytest.raises(CorruptError, match="'a' is empty, but its CRC-32 is 0x00002249"):
         opened(data)
+
+
+def second_name(first: str, second: bytes) -> bytes:
+    """An archive whose member has another name in an extra field, for which Python 3.12 and others take it."""
+    info, out = zipfile.ZipInfo(first), io.BytesIO()
+    content = b"\x01" + struct.pack("<I", zlib.crc32(first.encode())) + second
+    info.extra = struct.pack("<HH", UNICODE_PATH, len(content)) + content
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(info, b"content")
+    return out.getvalue()
+
+
+def test_a_second_name_is_refused_unless_it_spells_the_first() -> None:
+    for first in ("m/data/0", "ä/data/0"):
+        with pytest.raises(CorruptError, match="second name"):
+            opened(second_name(first, b"config.json"))
+    assert list(opened(second_name("m/data/0", b"m/data/0"))) == ["m/data/0"]
+    assert len(opened(second_name("ä", "ä".encode()))) == 1
 
 
 def test_overlapping_members_are_refused() -> None:

@@ -30,11 +30,13 @@ END64_RECORD = struct.Struct("<4sQ2H2I4Q")
 LOCATOR64_RECORD = struct.Struct("<4sIQI")
 _DESCRIPTOR_RECORD = struct.Struct("<4s3I")
 ZIP64_EXTRA = 0x0001
+UNICODE_PATH = 0x7075
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF  # "see the zip64 record"
 
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _SIZES_FOLLOW = 0x0008
 _UTF8 = 0x0800
+_BEYOND_ASCII = bytes(range(128, 256))
 _NO_NAMES = frozenset(["", ".", ".."])  # of a file or folder
 _SYMBOLIC_LINK, _KIND_OF_FILE = 0o120000, 0o170000
 DAMAGED = "the archive is damaged or was made to deceive: fetch the file again from where it comes from"
@@ -157,6 +159,7 @@ def _entries(source: Source, begin: int, end: int, count: int, limits: Limits) -
         if extra_size:
             extra = data[extra_at : extra_at + extra_size]
             size, compressed, header = _widened(source, name, extra, (size, compressed, header))
+            _check_second_name(source, raw, name, extra)
         if disk:
             raise UnsupportedError("the zip archive is one volume of several", where=source.name)
         if (attributes >> 16) & _KIND_OF_FILE == _SYMBOLIC_LINK:
@@ -215,6 +218,15 @@ def _widened(source: Source, name: str, extra: bytes, values: tuple[int, int, in
     return tuple(result)
 
 
+def _check_second_name(source: Source, raw: bytes, name: str, extra: bytes) -> None:
+    """Refuse a second name, which some readers go by, unless it only spells letters that the first cannot."""
+    if UNICODE_PATH.to_bytes(2, "little") not in extra:
+        return
+    second = _extra_field(source, name, extra, UNICODE_PATH)
+    if second is not None and second[5:].translate(None, _BEYOND_ASCII) != raw.translate(None, _BEYOND_ASCII):
+        raise corrupt(source, f"member {name!r} has a second name, {second[5:85]!r}")
+
+
 def _extra_field(source: Source, name: str, extra: bytes, wanted: int) -> bytes | None:
     position, found = 0, None
     while position + 4 <= len(extra):
@@ -223,7 +235,7 @@ def _extra_field(source: Source, name: str, extra: bytes, wanted: int) -> bytes 
             raise corrupt(source, f"the extra fields of member {name!r} are broken")
         if kind == wanted:
             if found is not None:
-                raise corrupt(source, f"member {name!r} has two zip64 fields")
+                raise corrupt(source, f"member {name!r} has two extra fields of kind {wanted:#06x}")
             found = extra[position + 4 : position + 4 + size]
         position += 4 + size
     return found
