@@ -38,6 +38,10 @@ def pickled(file):
     file.attrs["text"] = b"\x80\x02cposix\nsystem\n(S'true'\ntR."
 
 
+def pickled_as_text(file):
+    file.attrs["thing"] = np.bytes_(b"cposix\nsystem\n(S'true'\ntR.")
+
+
 HOSTILE = {
     external_link: "PM-HDF5-EXTERNAL",
     external_storage: "PM-HDF5-EXTERNAL",
@@ -45,6 +49,7 @@ HOSTILE = {
     plugin: "PM-HDF5-FILTER",
     described: "PM-KERAS-LAMBDA",
     pickled: "PM-PICKLE-GLOBAL",
+    pickled_as_text: "PM-PICKLE-GLOBAL",
 }
 
 

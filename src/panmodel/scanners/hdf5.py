@@ -11,6 +11,7 @@ from panmodel.errors import PanmodelError
 from panmodel.io.source import MemorySource
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNFINISHED, Scanner, Subject
+from panmodel.scanners import pickles
 from panmodel.scanners.keras_config import RULES, scan_text
 from panmodel.wire.hdf5 import Dataset, Group, is_hdf5, read_file
 
@@ -114,8 +115,14 @@ def _judge_attributes(subject: Subject, item: Group | Dataset) -> None:
         title = f"attribute {name[:100]!r} of {item.name[:200]!r}"
         if data.lstrip()[:1] == b"{":
             scan_text(subject, bytes(data))
-        elif data[:1] == b"\x80":
+        elif data[:1] == b"\x80" or _is_pickle(subject, bytes(data)):
             subject.inside(MemorySource(bytes(data), f"{subject.source.name}, {title}"), title)
+
+
+def _is_pickle(subject: Subject, data: bytes) -> bool:
+    """Whether text or bytes run as a pickle of protocol 0 or 1, which PyTables unpickles wherever it finds it."""
+    part = Subject(MemorySource(data, subject.source.name), subject.name, [], subject.look, budget=subject.budget)
+    return pickles.recognises(part)
 
 
 SCANNER = Scanner("HDF5", recognises, scan, (EXTERNAL, FILTER, SOFT, *RULES))
