@@ -85,6 +85,23 @@ def test_what_the_caller_hands_in_is_undecided(tmp_path, custom):
     assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-KERAS-CUSTOM"})
 
 
+@pytest.mark.parametrize("module", ["keras.layers", None])
+def test_what_is_registered_goes_before_what_keras_has(tmp_path, module):
+    custom = {**layer("Dense", module), "registered_name": "mine>Evil"}
+    found = scan_bytes(tmp_path, json.dumps(model(custom)).encode())
+    assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-KERAS-CUSTOM"})
+    own = {**layer("Dense", module), "registered_name": "Dense"}
+    assert scan_bytes(tmp_path, json.dumps(model(own)).encode()).verdict is CLEAN
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_json_may_be_encoded_in_other_ways(tmp_path, encoding):
+    text = json.dumps(model(HOSTILE["Lambda"][0]))
+    assert json.loads(text.encode(encoding))
+    assert scan_bytes(tmp_path, text.encode(encoding)).verdict is DANGEROUS
+    assert scan_bytes(tmp_path, json.dumps(model(DENSE)).encode(encoding)).verdict is CLEAN
+
+
 def test_a_key_that_is_there_twice_hides_nothing(tmp_path):
     text = b'{"class_name": "Lambda", "class_name": "Dense", "config": {}}'
     found = scan_bytes(tmp_path, text)

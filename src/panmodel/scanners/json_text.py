@@ -47,9 +47,16 @@ def _beginning(subject: Subject) -> bytes:
     while position < source.size:
         piece = source.read(position, min(_WINDOW, source.size - position))
         if head := piece.lstrip():
-            return head + source.read(position + len(piece), min(_WINDOW, source.size - position - len(piece)))
+            head += source.read(position + len(piece), min(_WINDOW, source.size - position - len(piece)))
+            return head if b"\0" not in head[:4] else _recoded(head)
         position += len(piece)
     return b""
+
+
+def _recoded(head: bytes) -> bytes:
+    """The beginning of a text in UTF-16 or UTF-32, which Python's reader of JSON takes too, as UTF-8."""
+    text = head.decode(json.detect_encoding(head), "ignore")
+    return text.lstrip().encode("utf-8", "ignore")
 
 
 def _text_within(subject: Subject) -> str | None:

@@ -212,6 +212,8 @@ def _judge_class(subject: Subject, name: str, found: Mapping[str, Any]) -> None:
         _judge_function(subject, config, title)
     elif name not in _known("classes") and name not in _ALSO:
         subject.report(CUSTOM, f"{title} is no class of Keras")
+    else:
+        _judge_registered(subject, name, found.get("registered_name"), title)
     if isinstance(config, dict):
         _judge_config(subject, name, config, title)
 
@@ -238,11 +240,19 @@ def _judge_module(subject: Subject, name: str, module: str, found: Mapping[str, 
     elif _OWN_MODULES.fullmatch(module):
         if name not in _known("classes") and name not in _ALSO and not _OPERATIONS.fullmatch(module):
             subject.report(CUSTOM, f"names {named}, which is no class of Keras")
+        else:
+            _judge_registered(subject, name, registered, named)
     elif top in sys.stdlib_module_names or top in ("numpy", "torch", "tensorflow", "keras", "jax"):
         subject.report(MODULE, f"names {named}")
     else:
         said = f", registered as {registered[:100]!r}" if isinstance(registered, str) else ""
         subject.report(CUSTOM, f"names {named}{said}")
+
+
+def _judge_registered(subject: Subject, name: str, registered: Any, named: str) -> None:
+    """Judge a class of Keras by the name that something else may be registered under, which is looked up first."""
+    if isinstance(registered, str) and registered not in _REGISTERED | {"", name}:
+        subject.report(CUSTOM, f"names {named}, but takes what is registered as {registered[:100]!r}")
 
 
 def _judge_function(subject: Subject, config: Any, title: str) -> None:
