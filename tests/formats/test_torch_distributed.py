@@ -9,7 +9,7 @@ from tests.damage import assert_survives, contents_of
 from tests.distributed_checkpoints import BytesStorageMetadata, StorageInfo, entry, index, metadata, write_checkpoint
 
 from panmodel import dtypes
-from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError
+from panmodel.errors import CorruptError, MissingFileError, ReadError, TruncatedError, UnsafeError
 from panmodel.formats import torch_distributed
 from panmodel.io.source import Location
 from panmodel.model.model import Model
@@ -129,6 +129,30 @@ def test_files_that_are_missing_or_cut_are_named_with_their_tensors(tmp_path: Pa
     file.unlink()
     with pytest.raises(MissingFileError, match=r"it holds model\.fc\.weight"):
         read(folder)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_numbers_of_another_checkpoint_are_not_given(tmp_path: Path, in_place: bool) -> None:
+    folder = write_checkpoint(tmp_path / "a", {"w": (MATRIX, ROWS), "v": (MATRIX, TILES)}, {"lr": 1.0})
+    model = read(folder)
+    other = write_checkpoint(tmp_path / "b", {"w": (MATRIX + 1, ROWS), "v": (MATRIX, TILES)}, {"lr": 1.0})
+    for file in ("__0_0.distcp", "__1_0.distcp"):
+        if in_place:
+            (folder / file).write_bytes((other / file).read_bytes())
+        else:
+            (other / file).replace(folder / file)
+    with pytest.raises(ReadError, match=r"is another than when the checkpoint was opened; it holds w"):
+        model.tensors["w"].numpy()
+    assert read(folder).tensors["w"].numpy().tolist() == (MATRIX + 1).tolist()
+
+
+def test_what_is_open_stays_readable(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "a", {"w": (MATRIX, ROWS)}, {})
+    model = read(folder)
+    model.tensors["w"].numpy()
+    for file in ("__0_0.distcp", "__1_0.distcp"):
+        (folder / file).unlink()
+    assert model.tensors["w"].numpy().tolist() == MATRIX.tolist()
 
 
 def test_files_elsewhere_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from panmodel.errors import CorruptError, MissingFileError, TruncatedError, UnsafeError, listed
+from panmodel.errors import CorruptError, MissingFileError, ReadError, TruncatedError, UnsafeError, listed
 from panmodel.io.source import Extent, FileSource, Location, PartSource
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
@@ -95,6 +95,7 @@ class _Blobs:
     def __init__(self, location: Location, metadata: Metadata) -> None:
         self._location = location
         self._open: dict[str, FileSource] = {}
+        self._seen: dict[str, tuple[int, ...]] = {}
         self._check(metadata)
 
     def _check(self, metadata: Metadata) -> None:
@@ -117,16 +118,26 @@ class _Blobs:
                 raise MissingFileError(message, where=str(path), hint="fetch it too")
             if path.is_symlink():
                 self._location.contained(file)  # says why it is refused
-            if (size := os.stat(path).st_size) < end:
-                message = f"the file ends at byte {size}, the metadata says {end}; it holds {names}"
+            status = os.stat(path)
+            self._seen[file] = _version(status)
+            if status.st_size < end:
+                message = f"the file ends at byte {status.st_size}, the metadata says {end}; it holds {names}"
                 raise TruncatedError(message, where=str(path), hint="the file is cut short: fetch it again")
 
     def source(self, name: str, blob: Blob) -> PartSource:
-        """The bytes of one object, as a file of its own."""
+        """The bytes of one object, as a file of its own.
+
+        Raises:
+            ReadError: The file is another by now, or has been written to.
+        """
         if blob.file not in self._open:
             while len(self._open) >= _OPEN:
                 del self._open[next(iter(self._open))]
-            self._open[blob.file] = self._location.contained(blob.file)
+            opened = self._location.contained(blob.file)
+            if _version(os.fstat(opened.fileno())) != self._seen[blob.file]:
+                message = f"this file of the checkpoint is another than when the checkpoint was opened; it holds {name}"
+                raise ReadError(message, where=opened.name, hint="read the checkpoint again")
+            self._open[blob.file] = opened
         file = self._open[blob.file]
         return PartSource(Extent(file, blob.offset, blob.nbytes), f"{file.name} at offset {blob.offset} ({name})")
 
@@ -159,6 +170,11 @@ class _Blobs:
             where = f"{self._location.folder / blob.file} at offset {blob.offset}"
             raise CorruptError(f"{describe(record)} where a chunk of tensor {name!r} is expected", where=where)
         return from_record(name, record)
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    """What tells a file from another that has its name, and its number in the file system, later."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _tensor(name: str, entry: TensorEntry, blobs: _Blobs) -> Tensor:
