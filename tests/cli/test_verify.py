@@ -48,3 +48,14 @@ def test_inputs_by_name_from_one_file(capsys, tmp_path):
         capsys, "verify", tmp_path / "digits.onnx", tmp_path / "out.npz", "--inputs", tmp_path / "in.npz", "--json"
     )
     assert code == 0 and json.loads(out)["inputs"] == "the inputs given"
+
+
+def test_outputs_of_one_side_are_told(capsys, tmp_path):
+    call(capsys, "convert", CHECKPOINT, tmp_path / "one.onnx", "--outputs", "logits:0")
+    call(capsys, "convert", CHECKPOINT, tmp_path / "two.onnx", "--outputs", "logits:0,probabilities:0")
+    code, out, _ = call(capsys, "verify", CHECKPOINT, tmp_path / "one.onnx")
+    assert code == 0 and "probabilities:0  not compared: only in A" in out
+    code, out, _ = call(capsys, "verify", tmp_path / "one.onnx", tmp_path / "two.onnx")
+    assert code == 1 and "DIFFERS  only in B" in out and "not compared" not in out
+    code, out, _ = call(capsys, "verify", RECORDED, tmp_path / "one.onnx", "--json")
+    assert code == 0 and json.loads(out)["only_first"] == ["labels", "probabilities:0"]

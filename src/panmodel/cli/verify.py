@@ -55,6 +55,9 @@ def _print(found: Verification, *, layers: bool) -> None:
     print_table([("A", found.first), ("B", found.second), ("on", printable(found.inputs))], indent="")
     click.echo(f"outputs (rtol {found.rtol:g}, atol {found.atol:g})")
     print_table([_row(output) for output in found.outputs])
+    told = {output.name for output in found.outputs}
+    alone = [*((name, "A") for name in found.only_first), *((name, "B") for name in found.only_second)]
+    print_table([(printable(name), f"not compared: only in {side}") for name, side in alone if name not in told])
     if layers:
         first = found.first_difference
         said = "none differs" if first is None else f"the first that differs: {'  '.join(_row(first))}"

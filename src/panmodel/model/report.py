@@ -19,7 +19,7 @@ class Difference:
         max_absolute: Largest |a - b| over all elements.
         max_relative: Largest |a - b| / |b| over elements of b that are not zero.
         within: Whether |a - b| <= atol + rtol * |b| holds everywhere, and shapes and NaNs agree.
-        detail: Why they are not comparable, if they are not.
+        detail: Why they are not comparable, if they are not ("only in A", the first model, say).
     """
 
     name: str
@@ -43,6 +43,8 @@ class Verification:
         atol: Absolute tolerance.
         layers: With layers asked for, how many intermediate tensors were compared.
         first_difference: The first intermediate tensor beyond the tolerances, in order of computation.
+        only_first: What the first alone gives, compared with nothing; see `panmodel.verify`.
+        only_second: What the second alone gives.
     """
 
     first: str
@@ -53,6 +55,8 @@ class Verification:
     atol: float
     layers: int = 0
     first_difference: Difference | None = None
+    only_first: Sequence[str] = ()
+    only_second: Sequence[str] = ()
 
     @property
     def same(self) -> bool:

@@ -28,6 +28,10 @@ def verify(
 ) -> Verification:
     """Run two model files on the same inputs and compare their outputs.
 
+    An output that only one of them has is a difference. It is none, but told (`only_first`, `only_second`), where the
+    outputs are not what the file says that they are: a TensorFlow graph is cut where the other model begins and ends,
+    and a recording may be of some outputs, or hold more than these.
+
     Args:
         first: A model, or an .npz file with recorded answers (its inputs may lie in the same file).
         second: Likewise.
@@ -47,8 +51,8 @@ def verify(
 
 
 def compare(
-    first: Model,
-    second: Model,
+    model: Model,
+    result: Model,
     *,
     inputs: Mapping[str, np.ndarray] | None = None,
     seed: int = 0,
@@ -56,7 +60,10 @@ def compare(
     atol: float = ATOL,
     layers: bool = False,
 ) -> Verification:
-    """Compare two models in memory; see `verify`."""
+    """Compare a model with what it was converted to, in memory: from where the result begins to where it ends.
+
+    See `verify`; what the model gives besides is no difference.
+    """
     from panmodel.verify import comparing
 
-    return comparing.models(first, second, inputs, seed=seed, rtol=rtol, atol=atol, layers=layers)
+    return comparing.conversion(model, result, inputs, seed=seed, rtol=rtol, atol=atol, layers=layers)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panmodel.formats import PathLike, read
+from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.report import Verification
 from panmodel.model.tensor_difference import require_tolerances
-from panmodel.verify.difference import difference, first_difference
+from panmodel.passes.cut import cut
+from panmodel.verify.difference import difference, first_difference, missing
 from panmodel.verify.inputs import describe, load, random_inputs
 from panmodel.verify.subjects import Recorded, Subject, subject
 
@@ -55,18 +58,55 @@ def models(
     """Compare two opened models; see `panmodel.verify`."""
     require_tolerances(rtol, atol)
     a, b = _subjects(first, second)
-    feeds = a.feeds(given) if given is not None else random_inputs(a.inputs or b.inputs, seed)
+    fed = a if a.inputs else b
+    feeds = fed.feeds(given) if given is not None else random_inputs(fed.inputs, seed)
     said = "the inputs given" if given is not None else describe(feeds, seed)
     left, right = a.run(feeds, layers=layers), b.run(b.positioned(feeds, a), layers=layers)
     outputs = [difference(name, x, y, rtol, atol) for name, x, y in a.paired(left.outputs, b, right.outputs)]
+    only_a, only_b = a.alone(left.outputs, right.outputs), b.alone(right.outputs, left.outputs)
+    if a.declares and not isinstance(b, Recorded):
+        outputs += [missing(name, left.outputs[name].shape, "only in A") for name in only_a]
+    if b.declares and not isinstance(a, Recorded):
+        outputs += [missing(name, right.outputs[name].shape, "only in B") for name in only_b]
     compared, found = first_difference(left.layers, right.layers, rtol, atol) if layers else (0, None)
-    return Verification(a.label, b.label, said, outputs, rtol, atol, compared, found)
+    return Verification(a.label, b.label, said, outputs, rtol, atol, compared, found, only_a, only_b)
+
+
+def conversion(
+    model: Model,
+    result: Model,
+    given: Mapping[str, np.ndarray] | None,
+    *,
+    seed: int,
+    rtol: float,
+    atol: float,
+    layers: bool,
+) -> Verification:
+    """Compare a model with what it was converted to; see `panmodel.verify.compare`."""
+    if isinstance(model.program, Graph):
+        model = replace(model, program=_cut(model.program, subject(result)))
+    return models(model, result, given, seed=seed, rtol=rtol, atol=atol, layers=layers)
+
+
+def _cut(graph: Graph, other: Subject) -> Graph:
+    """A graph, from where the other side begins to where it ends, as far as it has these values."""
+    there = {value.name for node in graph.nodes for value in node.outputs} | graph.outputs.keys()
+    begins = [value.name for value in other.inputs]
+    ends = [name for name in other.output_names if name in there]
+    own = {value.name for value in graph.inputs}
+    inner = not own.issuperset(begins) and there.union(own).issuperset(begins)
+    return cut(graph, begins if inner else None, ends or None)
 
 
 def _subjects(first: Model | Recorded, second: Model | Recorded) -> tuple[Subject, Subject]:
     """Both sides, a TensorFlow graph cut where the other side begins and ends."""
-    if isinstance(first, Model) and first.dialect == "tensorflow":
-        other = subject(second)
-        return subject(first, other), other
-    one = subject(first)
-    return one, subject(second, one)
+    if not _is_tensorflow(first):
+        one = subject(first)
+        return one, subject(second, one)
+    other = subject(second)
+    one = subject(first, other)
+    return one, subject(second, one) if _is_tensorflow(second) else other
+
+
+def _is_tensorflow(model: Model | Recorded) -> bool:
+    return isinstance(model, Model) and model.dialect == "tensorflow"

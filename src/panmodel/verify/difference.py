@@ -47,6 +47,11 @@ def difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float
     return Difference(name, a.shape, float(gap.max(initial=0.0)), float(relative.max(initial=0.0)), within)
 
 
+def missing(name: str, shape: tuple[int, ...], detail: str) -> Difference:
+    """The difference of an array that only one side has."""
+    return Difference(name, shape, float("inf"), float("inf"), within=False, detail=detail)
+
+
 def first_difference(
     a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], rtol: float, atol: float
 ) -> tuple[int, Difference | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from panmodel.io.sink import Sink
 from panmodel.model.graph import Graph, Value
 from panmodel.model.model import Model
 from panmodel.model.tensorflow.graph import TensorFlowGraph
+from panmodel.model.tensorflow.signature import default_signature
 from panmodel.model.torch.source import TorchSource
 from panmodel.runtimes import child, onnxruntime, tensorflow, torch
 from panmodel.verify.implied import implied_shape
@@ -38,11 +40,16 @@ class Subject:
         label: What runs it, for the receipt.
         inputs: Its inputs with their types; empty if it takes none (recorded answers).
         output_names: Its outputs.
+        declares: These are what the file says that the model gives, all of it, so that a model without one of them is
+            another model. Of a TensorFlow graph they are wherever it was cut, and a recording may be of some.
+        ends: What it would give if it had not been cut for the other side.
     """
 
     label: str
     inputs: Sequence[Value] = ()
     output_names: Sequence[str] = ()
+    declares = True
+    ends: Sequence[str] = ()
 
     def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
         """Run it on arrays by input name; with `layers`, intermediate tensors come too."""
@@ -89,11 +96,17 @@ class Subject:
         shared = [name for name in mine if _plain(name) in plain]
         if shared:
             yield from ((name, mine[name], plain[_plain(name)]) for name in shared)
-        elif len(mine) == len(theirs):
+        elif len(mine) == len(theirs) > 0:
             yield from ((name, a, b) for (name, a), b in zip(mine.items(), theirs.values(), strict=True))
         else:
             one, two = (", ".join(names) or "none" for names in (mine, theirs))
             raise UsageError(f"no output in common: {one} of {self.label}, {two} of {other.label}")
+
+    def alone(self, mine: Iterable[str], theirs: Iterable[str]) -> list[str]:
+        """Which of its outputs the other side lacks, where those that both have are told by their names."""
+        others = {_plain(name) for name in theirs}
+        own = {_plain(name): name for name in (*mine, *self.ends)}
+        return [name for plain, name in own.items() if plain not in others] if others & own.keys() else []
 
 
 def _fitting(value: Value, array: np.ndarray) -> np.ndarray:
@@ -121,10 +134,16 @@ def _fitting(value: Value, array: np.ndarray) -> np.ndarray:
 class Recorded(Subject):
     """Answers recorded in an .npz file, with or without the inputs that they answer."""
 
+    declares = False
+
     def __init__(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
         self.label = f"recorded in {path.name}"
         self.arrays = arrays
         self.output_names = tuple(arrays)
+
+    def positioned(self, feeds: Mapping[str, np.ndarray], other: Subject) -> dict[str, np.ndarray]:
+        """See `Subject.positioned`; what the other side takes tells what is no answer."""
+        return dict(feeds)
 
     def run(self, feeds: Mapping[str, np.ndarray], *, layers: bool) -> Results:
         """See `Subject.run`; what was fed is no answer."""
@@ -252,8 +271,14 @@ def _tensorflow(model: Model, program: TensorFlowGraph, other: Subject | None) -
     graph = import_graph(model, inputs, outputs).program  # also the proof that every operator is one that we know
     assert isinstance(graph, Graph)
     if tensorflow.is_installed():
-        return TensorFlowSubject(model, graph)
-    return OnnxSubject(graph, f"{onnxruntime.label()} on the unoptimised import")
+        found: Subject = TensorFlowSubject(model, graph)
+    else:
+        found = OnnxSubject(graph, f"{onnxruntime.label()} on the unoptimised import")
+    found.declares = False
+    if outputs is not None:
+        with contextlib.suppress(UsageError):  # it has no end that can be told
+            found.ends = default_signature(program)[1]
+    return found
 
 
 def _shaped(graph: Graph) -> list[Value]:
