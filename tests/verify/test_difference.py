@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from panmodel.verify.difference import difference, first_difference
+from panmodel.verify.difference import array_difference, first_difference
 
 
 def test_absolute_and_relative_errors():
-    found = difference("y", np.array([1.0, 2.0, 0.0]), np.array([1.5, 2.0, 0.25]), 0.1, 0.1)
+    found = array_difference("y", np.array([1.0, 2.0, 0.0]), np.array([1.5, 2.0, 0.25]), 0.1, 0.1)
     assert (found.max_absolute, found.max_relative, found.within) == (0.5, 1.0, False)
-    assert difference("y", np.array([1.0]), np.array([1.05]), 0.0, 0.1).within
-    assert difference("y", np.array([100.0]), np.array([101.0]), 0.01, 0.0).within
+    assert array_difference("y", np.array([1.0]), np.array([1.05]), 0.0, 0.1).within
+    assert array_difference("y", np.array([100.0]), np.array([101.0]), 0.01, 0.0).within
 
 
 @pytest.mark.parametrize(
@@ -27,16 +27,38 @@ def test_absolute_and_relative_errors():
     ],
 )
 def test_odd_values(a, b, within):
-    assert difference("y", np.array(a), np.array(b), 1e-3, 1e-3).within is within
+    assert array_difference("y", np.array(a), np.array(b), 1e-3, 1e-3).within is within
 
 
 def test_strings_are_compared_as_text():
-    assert difference("y", np.array([b"a"], object), np.array(["a"]), 0, 0).within
-    assert not difference("y", np.array([b"a"], object), np.array(["b"]), 0, 0).within
+    assert array_difference("y", np.array([b"a"], object), np.array(["a"]), 0, 0).within
+    assert not array_difference("y", np.array([b"a"], object), np.array(["b"]), 0, 0).within
 
 
 def test_large_integers_keep_their_type_s_range():
-    assert not difference("y", np.array([2], np.uint8), np.array([255], np.uint8), 0, 1).within
+    assert not array_difference("y", np.array([2], np.uint8), np.array([255], np.uint8), 0, 1).within
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("a", "b", "types", "gap"),
+    [
+        (2**60, 2**60 + 100, "qq", 100),
+        (2**63 - 1, 2**63 - 2, "qq", 1),
+        (-(2**63), 2**63 - 1, "qq", 2**64 - 1),
+        (2**64 - 1, 2**64 - 2, "QQ", 1),
+        (2**60, 2**60 + 1, "qQ", 1),
+        (2**63 + 1, 2**63 - 1, "Qq", 2),
+        (2**63, -(2**63), "Qq", 2**64),
+        (-1, 255, "bB", 256),
+        (1, 2**53 + 1, "?q", 2**53),
+        (7, 7, "bQ", 0),
+    ],
+)
+def test_integers_are_compared_as_such(a, b, types, gap):
+    found = array_difference("y", np.array([a, 0], types[0]), np.array([b, 0], types[1]), 0, 0)
+    assert (found.within, found.max_absolute) == (gap == 0, float(gap))
+    assert array_difference("y", np.array(a, types[0]), np.array(b, types[1]), 0, gap).within
 
 
 def test_the_first_difference_counts_in_order_of_the_second():

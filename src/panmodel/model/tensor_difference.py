@@ -147,10 +147,10 @@ class _Totals:
         """
         import numpy as np
 
-        whole = (exact and a.dtype.kind in "iub") or (exact and _is_small_integer(a.dtype))
+        whole = exact and is_whole(a.dtype)
         x, y = widened(a, b)
         with np.errstate(all="ignore"):
-            gap = _integer_gap(a, b) if whole else np.abs(np.where(x == y, 0, x - y))
+            gap = integer_gap(a, b) if whole else np.abs(np.where(x == y, 0, x - y))
             lone = np.isnan(x) != np.isnan(y)
             gap = np.where(np.isnan(x) | np.isnan(y), 0, gap)
             self._extremes(gap, np.abs(y), lone)
@@ -204,19 +204,32 @@ def widened(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(256)
-def _is_small_integer(dtype: np.dtype[np.generic]) -> bool:
-    """Whether it is one of the integers of less than a byte, which numpy itself does not know."""
-    return dtype.name in ("int4", "uint4", "int2", "uint2")
+def is_whole(dtype: np.dtype[np.generic]) -> bool:
+    """Whether its elements are integers or truth values; numpy itself does not know those of less than a byte."""
+    return dtype.kind in "iub" or dtype.name in ("int4", "uint4", "int2", "uint2")
 
 
-def _integer_gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def integer_gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """|a - b| of integers, exact over their whole range."""
     import numpy as np
 
-    wide = np.uint64 if a.dtype.kind == "u" else np.int64
+    longs = [array.dtype.kind == "u" and array.dtype.itemsize == 8 for array in (a, b)]
+    if any(longs) and not all(longs):
+        return _gap_of_signs(a, b) if longs[0] else _gap_of_signs(b, a)
+    wide = np.uint64 if all(longs) else np.int64
     x, y = a.astype(wide), b.astype(wide)
-    up, down = x.view(np.uint64) - y.view(np.uint64), y.view(np.uint64) - x.view(np.uint64)
+    with np.errstate(over="ignore"):  # which numpy only minds in arrays without dimensions
+        up, down = x.view(np.uint64) - y.view(np.uint64), y.view(np.uint64) - x.view(np.uint64)
     return np.where(x > y, up, down)
+
+
+def _gap_of_signs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same of uint64 and a type that ends below; as float64, since the sum of both may be beyond uint64."""
+    import numpy as np
+
+    signed = b.astype(np.int64)
+    gap = integer_gap(a, np.maximum(signed, 0).astype(np.uint64))
+    return gap.astype(np.float64) + np.maximum(-signed.astype(np.float64), 0)
 
 
 def _unlike_bits(a: np.ndarray, b: np.ndarray) -> np.ndarray:

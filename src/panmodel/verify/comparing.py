@@ -13,7 +13,7 @@ from panmodel.model.model import Model
 from panmodel.model.report import Verification
 from panmodel.model.tensor_difference import require_tolerances
 from panmodel.passes.cut import cut
-from panmodel.verify.difference import difference, first_difference, missing
+from panmodel.verify.difference import array_difference, first_difference, missing
 from panmodel.verify.inputs import describe, load, random_inputs
 from panmodel.verify.subjects import Recorded, Subject, subject
 
@@ -62,7 +62,7 @@ def models(
     feeds = fed.feeds(given) if given is not None else random_inputs(fed.inputs, seed)
     said = "the inputs given" if given is not None else describe(feeds, seed)
     left, right = a.run(feeds, layers=layers), b.run(b.positioned(feeds, a), layers=layers)
-    outputs = [difference(name, x, y, rtol, atol) for name, x, y in a.paired(left.outputs, b, right.outputs)]
+    outputs = [array_difference(name, x, y, rtol, atol) for name, x, y in a.paired(left.outputs, b, right.outputs)]
     only_a, only_b = a.alone(left.outputs, right.outputs), b.alone(right.outputs, left.outputs)
     if a.declares and not isinstance(b, Recorded):
         outputs += [missing(name, left.outputs[name].shape, "only in A") for name in only_a]

@@ -7,13 +7,13 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from panmodel.model.report import Difference
-from panmodel.model.tensor_difference import widened
+from panmodel.model.tensor_difference import integer_gap, is_whole, widened
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Difference:
+def array_difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Difference:
     """Compare two arrays.
 
     Args:
@@ -32,6 +32,8 @@ def difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float
         return Difference(
             name, a.shape, 0.0 if same else np.inf, 0.0, within=same, detail="" if same else "strings differ"
         )
+    if is_whole(a.dtype) and is_whole(b.dtype):
+        return _measured(name, a.shape, integer_gap(a, b).astype(np.float64), np.abs(b.astype(np.float64)), rtol, atol)
     x, y = widened(a, b)
     unlike = np.isnan(x) != np.isnan(y)
     if unlike.any():
@@ -41,10 +43,16 @@ def difference(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float
     finite = np.isfinite(x) & np.isfinite(y)
     if not np.array_equal(x[~finite], y[~finite], equal_nan=True):
         return Difference(name, a.shape, np.inf, np.inf, within=False, detail="infinities differ")
-    gap, size = np.abs(x[finite] - y[finite]), np.abs(y[finite])
+    return _measured(name, a.shape, np.abs(x[finite] - y[finite]), np.abs(y[finite]), rtol, atol)
+
+
+def _measured(
+    name: str, shape: tuple[int, ...], gap: np.ndarray, size: np.ndarray, rtol: float, atol: float
+) -> Difference:
+    """What is told of the gaps between elements, and the sizes of those of the second."""
     relative = gap[size > 0] / size[size > 0]
     within = bool((gap <= atol + rtol * size).all())
-    return Difference(name, a.shape, float(gap.max(initial=0.0)), float(relative.max(initial=0.0)), within)
+    return Difference(name, shape, float(gap.max(initial=0.0)), float(relative.max(initial=0.0)), within)
 
 
 def missing(name: str, shape: tuple[int, ...], detail: str) -> Difference:
@@ -74,11 +82,11 @@ def first_difference(
 
 
 def _closest(name: str, a: np.ndarray, b: np.ndarray, rtol: float, atol: float) -> Difference:
-    plain = difference(name, a, b, rtol, atol)
+    plain = array_difference(name, a, b, rtol, atol)
     if plain.within or a.ndim != b.ndim or a.ndim > 5:
         return plain
     orders = [order for order in permutations(range(b.ndim)) if tuple(b.shape[axis] for axis in order) == a.shape]
-    found = [difference(name, a, b.transpose(order), rtol, atol) for order in orders]
+    found = [array_difference(name, a, b.transpose(order), rtol, atol) for order in orders]
     return min(found, key=lambda item: (not item.within, item.max_absolute), default=plain)
 
 
