@@ -110,3 +110,23 @@ def test_damage_is_never_clean_of_what_was_dangerous(tmp_path):
     data = model(tensors=[external("/etc/passwd")]).SerializeToString()
     for cut in range(1, len(data), 5):
         assert scan_bytes(tmp_path, data[:cut]).verdict is not CLEAN
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict", "rule"),
+    [
+        ({}, UNDECIDED, "PM-ONNX-COMPILED"),
+        ({"embed_mode": 1}, UNDECIDED, "PM-ONNX-COMPILED"),
+        ({"embed_mode": 0}, DANGEROUS, "PM-ONNX-EXTERNAL-ESCAPE"),
+    ],
+)
+def test_compiled_parts_are_not_clean(tmp_path, more, verdict, rule):
+    node = helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", ep_cache_context="../a.bin", **more)
+    found = scan_bytes(tmp_path, model([node]).SerializeToString(), "m.onnx")
+    assert (found.verdict, rule in rules_of(found)) == (verdict, True)
+
+
+def test_a_compiled_part_beside_the_model_is_looked_for(tmp_path):
+    node = helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", ep_cache_context="a.bin", embed_mode=0)
+    found = scan_bytes(tmp_path, model([node]).SerializeToString(), "m.onnx")
+    assert rules_of(found) == {"PM-ONNX-COMPILED", "PM-ONNX-EXTERNAL-MISSING"}

@@ -52,9 +52,17 @@ CUSTOM = Rule(
     "An operator outside of ONNX: running the model needs a native library, which is not in the file.",
     "Register only libraries that you trust.",
 )
+COMPILED = Rule(
+    "PM-ONNX-COMPILED",
+    Level.UNDECIDED,
+    "A part of the model is compiled for one kind of processor, whose driver loads it; it is not looked into.",
+    "It is as safe as who compiled it; ask for the model that it was compiled from.",
+)
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.preview"})
 _DOMAINS |= {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
 _PYTHON = frozenset({"PythonOp", "PythonOpGrad", "PyOp", "PyCustomOp", "ATen", "ATenOp"})
+#: The node of compiled parts, and its attribute that has them, or the name of the file that has them.
+_COMPILED, _PLACE = "EPContext", "ep_cache_context"
 _TRAINING_GRAPHS = (1, 2)
 _DEPTH = 60
 
@@ -132,8 +140,25 @@ def _judge_node(subject: Subject, node: NodeProto, functions: set[tuple[str, str
     named = f"{node.domain[:100]}::{node.op_type[:100]}, node {node.name[:200]!r}"
     if node.op_type in _PYTHON:  # a function of the same name in the model hides nothing: kernels come first
         subject.report(PYTHON, named)
+    elif node.op_type == _COMPILED:
+        subject.report(COMPILED, named)
+        _judge_compiled(subject, node)
     elif node.domain not in _DOMAINS and (node.domain, node.op_type) not in functions:
         subject.report(CUSTOM, named)
+
+
+def _judge_compiled(subject: Subject, node: NodeProto) -> None:
+    """Judge the file of a compiled part; embedded in the model it is if `embed_mode` says so, or says nothing."""
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    mode, place = attributes.get("embed_mode"), attributes.get(_PLACE)
+    if mode is None or mode.i == 1 or place is None:
+        return
+    name = place.s.decode("utf-8", "replace")
+    said = f"node {node.name[:200]!r} lies in {name[:200]!r}"
+    if climbs_out(name):
+        subject.report(ESCAPE, said)
+    elif subject.path is not None:
+        _judge_file(subject, name, said)
 
 
 def _judge_external(subject: Subject, tensors: list[TensorProto]) -> None:
@@ -170,4 +195,4 @@ def _judge_file(subject: Subject, place: str, said: str) -> None:
     subject.claimed.add(path)
 
 
-SCANNER = Scanner("ONNX", recognises, scan, (ESCAPE, LINKED, ABSENT, PYTHON, CUSTOM))
+SCANNER = Scanner("ONNX", recognises, scan, (ESCAPE, LINKED, ABSENT, PYTHON, CUSTOM, COMPILED))
