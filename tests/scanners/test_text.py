@@ -4,6 +4,11 @@ import pytest
 from tests.scanned import CLEAN, DANGEROUS, UNDECIDED, rules_of, scan_bytes
 
 HOSTILE = {
+    b"model:\n  _target_: os.system\n  command: 'true'\n": "PM-CONFIG-TARGET",
+    b'{"optim": {"_target_": "subprocess.Popen", "args": ["true"]}}': "PM-CONFIG-TARGET",
+    b'{"optim": {"\\u005ftarget_": "builtins.eval"}}': "PM-CONFIG-TARGET",
+    b"{{ lipsum.__globals__['os'].popen('true') }}\n": "PM-TEMPLATE",
+    b'{"chat_template": "{%- set a = \'\'.__class__.__\\u006dro__ %}"}': "PM-TEMPLATE",
     b"a: !!python/object/apply:os.system ['true']\n": "PM-YAML-TAG",
     b"a: !!python/name:os.system\n": "PM-YAML-TAG",
     b"a: !<tag:yaml.org,2002:python/object/new:os.system> []\n": "PM-YAML-TAG",
@@ -22,7 +27,13 @@ def test_what_leads_to_code_or_out_is_dangerous(tmp_path, text):
     assert HOSTILE[text] in rules_of(found)
 
 
-@pytest.mark.parametrize("text", [b"", b"A read-me.\n", "é".encode(), b"shape: !!python/tuple [1, 2]\n"])
+SETTINGS = b"{_target_: torch.optim.Adam, a: {_target_: datetime.timedelta}, b: {_target_: functools.partial}}\n"
+TEMPLATE = b"{% for m in messages %}{{ m['content'] }}{% endfor %} and __globals__ outside\n"
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"A read-me.\n", "é".encode(), b"shape: !!python/tuple [1, 2]\n", SETTINGS, TEMPLATE]
+)
 def test_text_is_clean(tmp_path, text):
     found = scan_bytes(tmp_path, text)
     assert (found.verdict, rules_of(found)) == (CLEAN, set())

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from panmodel.model.finding import Level, Rule
 from panmodel.model.scanner import UNREADABLE, Scanner, Subject, climbs_out
 from panmodel.scanners.keras_config import LAMBDA, LOADER
+from panmodel.scanners.pickle_names import is_allowed, is_stdlib
+from panmodel.wire.pickle import Global
 
 TAG = Rule(
     "PM-YAML-TAG",
@@ -37,6 +39,18 @@ CHECKPOINT_OUT = Rule(
     "The checkpoint's state file leads out of its folder.",
     "Name the checkpoint itself, or correct the file.",
 )
+TARGET = Rule(
+    "PM-CONFIG-TARGET",
+    Level.DANGEROUS,
+    "Settings name something of Python's library that a loader of them (Hydra, NeMo) calls.",
+    "Do not load it; settings of a model name layers and optimizers.",
+)
+TEMPLATE = Rule(
+    "PM-TEMPLATE",
+    Level.DANGEROUS,
+    "A template of Jinja reaches for what is inside of Python; rendering it outside of a sandbox runs any code.",
+    "Do not load it; templates of chats need nothing of the kind.",
+)
 #: Tags of plain values, as the YAML of old Keras models has them.
 _PLAIN = re.compile(r"(none|bool|bytes|str|unicode|int|long|float|complex|list|tuple|dict)")
 _TAGS = re.compile(r"(?:!!|!<tag:yaml\.org,2002:|tag:yaml\.org,2002:)python/([^\s>,\]}]*)")
@@ -44,6 +58,13 @@ _ALIASED = re.compile(r"(?:^|[\n\r\x85\u2028\u2029])%TAG[ \t]+(\S+)[ \t]+(\S+)")
 _PYTHON = "tag:yaml.org,2002:python/"
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _CLASS_NAME = re.compile(r"""\bclass_name["']?\s*:\s*["']?(\w+)""")
+#: How text in JSON and in YAML may write letters.
+_LETTER = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
+_TARGET = re.compile(r"""_target_["']?\s*:\s*["']?([A-Za-z_][\w.]*)""")
+#: Of Python's library, what settings call to make values.
+_HARMLESS_TARGETS = re.compile(r"functools\.partial|collections\.\w+|math\.\w+|operator\.itemgetter")
+_REACHING = re.compile(r"__(?:globals|subclasses|builtins|import|mro|bases?|getattribute|code|closure)__")
+_LONGEST_EXPRESSION = 1000  # characters of a template before such a word
 _BLANK = r"(?:\s|\#[^\n]*\n)*+"
 _QUOTED = r"""(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')"""
 _STATE = re.compile(rf"\bmodel_checkpoint_path{_BLANK}:({_BLANK}{_QUOTED}(?:{_BLANK}{_QUOTED})*)")
@@ -85,6 +106,7 @@ def scan(subject: Subject) -> None:
     for handle, prefix in _ALIASED.findall(plain):
         if "python" in prefix or prefix.startswith("tag:yaml.org,2002:") or _PYTHON.startswith(prefix):
             subject.report(TAG, f"the handle {handle[:80]} stands for {prefix[:200]}")
+    _judge_settings(subject, _LETTER.sub(lambda match: chr(int(match[1] or match[2], 16)), text))
     if text.lstrip()[:1] not in ("{", "[", '"'):
         for name in sorted(set(_CLASS_NAME.findall(text)) & {"Lambda", "TFSMLayer", "TorchModuleWrapper"}):
             subject.report(LAMBDA if name == "Lambda" else LOADER, f"a {name} layer in YAML")
@@ -98,6 +120,20 @@ def scan(subject: Subject) -> None:
         subject.report(SCRIPT, "is source code")
 
 
+def _judge_settings(subject: Subject, text: str) -> None:
+    """Look for what loaders of settings call, and for templates that reach out."""
+    for target in sorted(set(_TARGET.findall(text))):
+        module, _, name = target.rpartition(".")
+        named = Global(module or "builtins", name)
+        if is_stdlib(named) and not is_allowed(named) and not _HARMLESS_TARGETS.fullmatch(target):
+            subject.report(TARGET, f"names {target[:200]}")
+    for word in _REACHING.finditer(text):
+        before = text[max(word.start() - _LONGEST_EXPRESSION, 0) : word.start()]
+        if max(before.rfind("{{"), before.rfind("{%")) > max(before.rfind("}}"), before.rfind("%}")):
+            subject.report(TEMPLATE, f"uses {word[0]}")
+            break
+
+
 def _states(text: str) -> Iterator[str]:
     """The paths that the state file of a checkpoint names, in whatever way they are quoted."""
     found = [*_STATE.findall(text), *_STATE_ALL.findall(text)]
@@ -109,4 +145,4 @@ def _states(text: str) -> Iterator[str]:
             yield quoted
 
 
-SCANNER = Scanner("text", recognises, scan, (TAG, SCRIPT, CHECKPOINT, CHECKPOINT_OUT, LAMBDA, LOADER))
+SCANNER = Scanner("text", recognises, scan, (TAG, SCRIPT, CHECKPOINT, CHECKPOINT_OUT, LAMBDA, LOADER, TARGET, TEMPLATE))
