@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from panmodel.errors import OutputExistsError, StorageError
+from panmodel.errors import OutputExistsError, StorageError, UsageError
 from panmodel.io.replacement import LONGEST_NAME
 from panmodel.io.sink import Sink
 
@@ -208,6 +208,20 @@ def put(folder, content=b"new"):
     with Sink(folder / "a.bin", force=True) as sink:
         sink.open().write(content)
         return next(folder.glob(".*partial")).stat().st_mode & 0o777
+
+
+def test_files_that_are_read_from_are_spared(tmp_path):
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(b"old")
+    status = os.stat(tmp_path / "b.bin")
+    for force in (True, False):
+        with pytest.raises(UsageError, match="both source and target"), Sink(tmp_path / "a.bin", force=force) as sink:
+            sink.spare(frozenset({(status.st_dev, status.st_ino)}))
+            sink.open("b.bin")
+        with pytest.raises(UsageError), Sink(tmp_path / "a.bin", force=force) as sink:
+            sink.spare(frozenset({(status.st_dev, status.st_ino)}))
+            sink.supersede(re.compile("b.bin"))
+    assert names(tmp_path) == ["a.bin", "b.bin"]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o444, 0o664, 0o755])

@@ -56,6 +56,7 @@ def test_files_that_are_opened_are_noted_and_told_from_others(folder):
     (folder.parent / "secret").unlink()
     assert inner.are_replaced()
     assert first.read(1, 1) == b"\1"
+    assert (outer.held, inner.held) == ({first.identity}, set())
 
 
 def test_a_file_cut_while_it_is_read(folder):

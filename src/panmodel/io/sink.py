@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from panmodel.errors import OutputExistsError, StorageError
+from panmodel.errors import OutputExistsError, StorageError, UsageError
 from panmodel.io.cache import Room, WriteBehind
 from panmodel.io.descriptors import HINT, open_file
 from panmodel.io.interrupts import postponed
@@ -125,6 +125,7 @@ class Sink:
         self._sure = [self.target.with_name(name) for name in names] or [self.target]
         self._staged: list[StagedFile] = []
         self._superseded: list[re.Pattern[str]] = []
+        self._spared: frozenset[tuple[int, int]] = frozenset()
         self._is_prepared = False
 
     def open(self, name: str | None = None) -> StagedFile:
@@ -143,6 +144,14 @@ class Sink:
     def expect(self, nbytes: int) -> None:
         """Take note how much is about to be written, as far as is known: it settles what stays in memory."""
         self._room.expect(nbytes)
+
+    def spare(self, files: frozenset[tuple[int, int]]) -> None:
+        """Replace none of these files, whatever their names: what is written is read from them.
+
+        Args:
+            files: The device and number of each.
+        """
+        self._spared = files
 
     def supersede(self, names: re.Pattern[str]) -> None:
         """Take away files of an older model that would be taken for parts of this one, after all is in its place.
@@ -176,6 +185,7 @@ class Sink:
 
         Raises:
             OutputExistsError: One of the files that are sure to be written is there and must stay.
+            UsageError: One of them is read from.
             StorageError: The folder is missing, or a folder has the name of a file that is to be written.
         """
         self._prepare()
@@ -190,6 +200,8 @@ class Sink:
         if status is not None and not stat.S_ISREG(status.st_mode):
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise StorageError(f"is {what}, and is not replaced", where=str(final), hint="name another target")
+        if status is not None and (status.st_dev, status.st_ino) in self._spared:
+            raise UsageError("is both source and target", where=str(final), hint="name another target")
         if not self.force and os.path.lexists(final):
             raise OutputExistsError("is there already", where=str(final), hint="add --force to replace it")
 

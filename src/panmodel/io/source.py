@@ -192,10 +192,17 @@ class Watch:
 
     def __init__(self) -> None:
         self._opened: dict[Path, set[tuple[int, int]]] = {}
+        self._sources: weakref.WeakSet[FileSource] = weakref.WeakSet()
 
     def add(self, source: FileSource) -> None:
         """Take note of a file."""
         self._opened.setdefault(source.path, set()).add(source.identity)
+        self._sources.add(source)
+
+    @property
+    def held(self) -> frozenset[tuple[int, int]]:
+        """The files that are open still, since more is to be read from them: the device and number of each."""
+        return frozenset(source.identity for source in self._sources)
 
     def are_replaced(self) -> bool:
         """Whether a name leads to another file by now, or to none.
