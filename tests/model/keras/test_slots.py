@@ -84,6 +84,18 @@ def test_a_running_product_is_no_slot():
     assert named(found)["dense/bias:0"] == {"momentum": "4", "velocity": "5"}
 
 
+def test_muon_keeps_a_velocity_of_some_weights():
+    _, found = in_order("muon", [(2, 3), (3,), (3,)])
+    assert named(found) == {"dense/kernel:0": {"momentum": "2"}, "dense/bias:0": {"momentum": "3", "velocity": "4"}}
+    _, found = in_order("muon", [(2, 3), (3,), (2, 3), (2, 3), (3,), (3,)], use_ema=True)  # a kernel left to Adam
+    assert named(found)["dense/kernel:0"] == {"average": "2", "momentum": "4", "velocity": "5"}
+    assert in_order("muon", [(2, 3), (3,)]) is None
+    squares = tensors(**{"a/kernel": (2, 2), "b/kernel": (2, 2)})
+    for count, fits in ((2, True), (3, False), (4, True)):  # of three, the second is of either weight
+        values = [ArrayTensor(np.zeros(shape, np.float32), "") for shape in [(), *[(2, 2)] * count]]
+        assert (slots_by_order([squares], values, "muon", {}, interleaved=True) is not None) is fits
+
+
 def test_the_names_of_newer_optimizers():
     assert is_interleaved(["iteration", "adam/dense_kernel_momentum"])
     assert is_interleaved(["Adam/m/dense/kernel"])

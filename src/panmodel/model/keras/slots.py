@@ -18,6 +18,8 @@ from panmodel.model.tensor import Tensor
 
 #: Weight → slot → tensor.
 Slots = dict[str, dict[str, Tensor]]
+#: Weight, its shape, and slot.
+_Place = tuple[str, tuple[int, ...], str]
 #: Slots of each optimizer: groups that follow each other, in each the slots of one weight side by side.
 _Runs = tuple[tuple[str, ...], ...]
 _BLOCKS: dict[str, list[_Runs]] = {  # Keras 1 and 2: all of one slot, then all of the next
@@ -43,6 +45,7 @@ _INTERLEAVED: dict[str, list[_Runs]] = {  # since Keras 2.11: all slots of one w
     "nadam": [_MOMENTS, ()],
     "adamax": [(("momentum", "norm"),), ()],
     "adafactor": [(("r", "c", "v"),)],
+    "muon": [(("momentum", "velocity?"),)],
     "ftrl": [(("accumulator", "linear"),), ()],
 }
 #: What some settings of an optimizer add to its slots, before them and after them.
@@ -59,6 +62,8 @@ _INTERLEAVED_HEADS: tuple[tuple[str, ...], ...] = (
     ("iteration", "learning_rate"),
     ("iteration", "learning_rate", "schedule"),
 )
+_OPTIONAL = "?"  # after the name of a slot that matrices need not have: Muon trains some weights as Adam does
+_MOST_WAYS = 1 << 20  # that are looked at
 _FACTORS = ("r", "c")  # Adafactor keeps sums of rows and of columns beside a whole slot, except of vectors
 _MOST_WORDS = 8  # of a slot's name
 _MOST_SCOPES = 8  # before a weight's name
@@ -168,6 +173,7 @@ def _slots(weights: Sequence[tuple[str, Tensor]], values: Sequence[Tensor], runs
     order = [(key, weight.shape, slot) for run in runs for key, weight in weights for slot in run]
     if len(values) != len(order):  # Keras 2 has nothing in the place of what vectors lack
         order = [(key, shape, slot) for key, shape, slot in order if len(shape) > 1 or slot not in _FACTORS]
+    order = _without_missing(order, values)
     if len(values) != len(order):
         return None
     slots: Slots = {key: {} for key, _ in weights} if runs else {}
@@ -180,6 +186,31 @@ def _slots(weights: Sequence[tuple[str, Tensor]], values: Sequence[Tensor], runs
         for found in slots.values():
             found.pop("vhat", None)
     return slots
+
+
+def _without_missing(order: list[_Place], values: Sequence[Tensor]) -> list[_Place]:
+    """The order of the slots without those optional ones that are not there; empty if no or several choices fit."""
+    plain = [(key, shape, slot.removesuffix(_OPTIONAL)) for key, shape, slot in order]
+    optional = [slot.endswith(_OPTIONAL) and len(shape) == 2 for _, shape, slot in order]
+    if not any(optional):
+        return plain
+    ends, known = {len(values)}, 0
+    rest: list[set[int]] = []  # for each slot from the last one: numbers of values from which on the rest fits
+    for (_, shape, _), may_lack in zip(reversed(plain), reversed(optional), strict=True):
+        ends = {end - 1 for end in ends if end and values[end - 1].shape == shape} | (ends if may_lack else set())
+        rest.append(ends)
+        known += len(ends)
+        if known > _MOST_WAYS:
+            return []
+    found, place = [], 0
+    for slot, may_lack, after in zip(plain, optional, [*reversed(rest[:-1]), {len(values)}], strict=True):
+        is_there = place < len(values) and values[place].shape == slot[1] and place + 1 in after
+        if is_there == (may_lack and place in after):  # both ways, or none
+            return []
+        if is_there:
+            found.append(slot)
+            place += 1
+    return found
 
 
 def _shape(slot: str, weight: tuple[int, ...]) -> tuple[int, ...] | None:
