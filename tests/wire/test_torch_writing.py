@@ -116,3 +116,19 @@ def test_what_torch_lacks_is_refused_before_anything_is_written(tmp_path: Path) 
     with pytest.raises(UnsupportedError, match=r"no type for labels \(string\)"):
         loaded(tmp_path, {"deep": value})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_packed_types_that_do_not_fill_their_bytes_are_refused_together(tmp_path: Path, *, nested: bool) -> None:
+    kind = dtypes.ALL["float4_e2m1fn"]
+    shapes = {"scalar": (), "odd": (2, 3), "fits": (3, 2)}
+    given = {name: ArrayTensor(np.zeros(shape, kind.numpy), dtype=kind) for name, shape in shapes.items()}
+    value: object = state_dict(given)
+    if nested:
+        value = {"model": [PlainTensor(name, tensor, parameter=True) for name, tensor in given.items()], "epoch": 1}
+    with (
+        pytest.raises(UnsupportedError, match=r"scalar \(float4_e2m1fn\), odd \(float4_e2m1fn\)$"),
+        Sink(tmp_path / "a") as sink,
+    ):
+        save(value, sink.open())
+    assert not list(tmp_path.iterdir())

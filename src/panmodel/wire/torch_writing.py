@@ -233,6 +233,8 @@ class _Pickling:
     def _plain(self, tensor: PlainTensor) -> object:
         """The call that rebuilds a tensor."""
         self.plain.append(tensor)
+        if not _is_plain(tensor.content):
+            return None  # `save` refuses it, with all others of its kind
         dtype, hooks = tensor.content.dtype, Object(_ORDERED_DICT)
         view = self._view(tensor.content, Global("torch", dtype.torch_storage) if dtype.torch_storage else None)
         grad = tensor.requires_grad and not tensor.parameter
