@@ -1,6 +1,13 @@
 import pytest
 
-from panmodel.scanners.pickle_names import is_allowed, is_layer, is_tensor_function, may_be_users, takes_plain_state
+from panmodel.scanners.pickle_names import (
+    is_allowed,
+    is_layer,
+    is_tensor_function,
+    makes_member,
+    may_be_users,
+    takes_plain_state,
+)
 from panmodel.wire.pickle import Global, Object
 
 
@@ -50,6 +57,13 @@ def test_state_is_plain_without_arguments():
     assert not takes_plain_state(Object(Global("a", "B"), (1,), called=False, states=[{"x": 1}]))
     assert not takes_plain_state(Object(Global("a", "B"), called=True, states=[{"x": 1}]))
     assert not takes_plain_state(Object(Global("a", "B"), called=False, states=[(1,)]))
+
+
+def test_a_class_that_is_called_with_a_dictionary_makes_no_member():
+    # Settings of mmengine are pickled so; but subprocess.Popen({"pip": 0, "install": 0}) runs its keys as a command,
+    # and so do classes like it that are not in Python's library.
+    assert makes_member(Object(Global("colours", "Colour"), ("red",)))
+    assert not makes_member(Object(Global("psutil", "Popen"), ({"pip": 0, "install": 0, "evil": 0},)))
 
 
 def test_the_state_of_a_handle_is_a_tuple():
