@@ -97,3 +97,12 @@ def test_more_groups_than_are_looked_at_are_undecided(tmp_path, monkeypatch):
             file.create_group(f"g{number}")
     found = scan_bytes(tmp_path, (tmp_path / "many.h5").read_bytes())
     assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-UNFINISHED"})
+
+
+@pytest.mark.parametrize(("name", "value"), [("PSEUDOATOM", "object"), ("base_type", b"pickle")])
+def test_datasets_that_libraries_unpickle_are_undecided(tmp_path, name, value):
+    def fill(file):
+        file.create_dataset("o", (1,), h5py.vlen_dtype(np.uint8)).attrs[name] = np.bytes_(value)
+
+    found = scan_bytes(tmp_path, written(tmp_path / "a.h5", fill))
+    assert (found.verdict, rules_of(found)) == (UNDECIDED, {"PM-HDF5-OBJECTS"})

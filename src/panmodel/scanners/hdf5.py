@@ -33,7 +33,15 @@ SOFT = Rule(
     "A soft link: a second name for something in the same file.",
     "Nothing, as long as no external link is in its way.",
 )
+OBJECTS = Rule(
+    "PM-HDF5-OBJECTS",
+    Level.UNDECIDED,
+    "Objects of Python are pickled in a dataset, which is not looked into.",
+    "Do not load it with PyTables, pandas or hickle, which unpickle them; h5py does not.",
+)
 _GROUPS = 200_000
+#: Attributes by which PyTables (and pandas) and hickle mark datasets that they unpickle.
+_PICKLED = frozenset({("PSEUDOATOM", b"object"), ("base_type", b"pickle")})
 
 
 def recognises(subject: Subject) -> bool:
@@ -112,6 +120,8 @@ def _judge_attributes(subject: Subject, item: Group | Dataset) -> None:
         data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
         if not isinstance(data, (bytes, bytearray)):
             continue
+        if (name, bytes(data)) in _PICKLED:
+            subject.report(OBJECTS, f"dataset {item.name[:200]!r}")
         title = f"attribute {name[:100]!r} of {item.name[:200]!r}"
         if data.lstrip()[:1] == b"{":
             scan_text(subject, bytes(data))
@@ -125,4 +135,4 @@ def _is_pickle(subject: Subject, data: bytes) -> bool:
     return pickles.recognises(part)
 
 
-SCANNER = Scanner("HDF5", recognises, scan, (EXTERNAL, FILTER, SOFT, *RULES))
+SCANNER = Scanner("HDF5", recognises, scan, (EXTERNAL, FILTER, SOFT, OBJECTS, *RULES))
