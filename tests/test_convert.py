@@ -289,6 +289,44 @@ def test_source_and_target_are_two_files(tmp_path):
         pm.convert(tmp_path / "a.onnx", tmp_path / "a.onnx", force=True)
 
 
+SHARDS = "m.safetensors.index.json"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "options"),
+    [
+        ("m.ckpt", "m.ckpt.index", {}),
+        ("m.ckpt.index", "m.ckpt", {}),
+        ("m.ckpt.data-00000-of-00001", "m.ckpt", {}),
+        ("m.ckpt.index", "m.ckpt", {"shard_size": 9}),
+        (SHARDS, "m.safetensors", {"shard_size": 9}),
+        (SHARDS, "m.safetensors", {"shard_size": 99}),
+        (SHARDS, "m-00001-of-00002.safetensors", {}),
+        ("m-00001-of-00002.safetensors", "m.safetensors", {"shard_size": 9}),
+    ],
+)
+def test_the_source_is_not_replaced_under_another_name(tmp_path, source, target, options):
+    np.savez(tmp_path / "m.npz", v=np.ones(2, np.float32), w=np.ones(2, np.float32))
+    pm.convert(tmp_path / "m.npz", tmp_path / "m.ckpt")
+    pm.convert(tmp_path / "m.npz", tmp_path / "m.safetensors", shard_size=9)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UsageError, match="both source and target"):
+        pm.convert(tmp_path / source, tmp_path / target, force=True, dtype="bfloat16", **options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_was_only_looked_at_may_be_replaced(tmp_path):
+    """The index of another model beside the source: does it list the source among its shards?"""
+    np.savez(tmp_path / "a.npz", v=np.ones(2, np.float32), w=np.ones(2, np.float32))
+    pm.convert(tmp_path / "a.npz", tmp_path / "a.safetensors")
+    for size in (8, 9, 100):
+        report = pm.convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", shard_size=size, force=True)
+        assert pm.diff(tmp_path / "a.npz", tmp_path / "b.safetensors").same
+    assert len(report.files) == 2
+    pm.convert(tmp_path / "b.safetensors.index.json", tmp_path / "b.safetensors", force=True)
+    assert pm.diff(tmp_path / "a.npz", tmp_path / "b.safetensors").same
+
+
 def test_a_target_without_a_known_name(tmp_path):
     with pytest.raises(UsageError, match="--to"):
         pm.convert(CHECKPOINT, tmp_path / "digits.xyz")

@@ -15,6 +15,7 @@ from panmodel.edits import Edits, edits, literal, several
 from panmodel.errors import LossyError, UnknownNameError, UnsupportedError, UsageError, VerificationError
 from panmodel.formats import PathLike, read
 from panmodel.io.sink import Sink
+from panmodel.io.source import watched
 from panmodel.losses import losses
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
@@ -110,10 +111,12 @@ def convert(
     if _is_same(Path(source), path):
         raise UsageError("is both source and target", where=str(path))
     changes = edits(include=include, exclude=exclude, rename=rename, dtype=dtype, drop_training=drop_training)
-    opened = read(source)
+    with watched() as files:
+        opened = read(source)
     request = Request(_named(inputs), _named(outputs), _weights_file(path))
     chosen = plan(opened, record, request, weights_only=weights_only)
     sink = record.sink(path, force=force, shard_size=shard_size, progress=_counter(opened, progress))
+    sink.spare(files.held)
     if not dry_run:
         sink.require_free()
     model = _edited(opened, changes, record, keeps_graph=chosen.keeps_graph)
