@@ -1,35 +1,52 @@
 """What is said of what a target has no place for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+import pytest
 
 import panmodel as pm
 from panmodel.formats import by_name
-from panmodel.losses import losses
+from panmodel.losses import losses, training_fate
 from panmodel.model.builder import Builder
 from panmodel.model.model import Model
+from panmodel.model.structure import training_told
 from panmodel.model.tensor import ArrayTensor
 from panmodel.model.training import TrainingState
 
 
 @dataclass
 class Arrangement:
+    """A structure that alone says what belongs to a training run."""
+
+    state: TrainingState = field(default_factory=TrainingState)
     family: ClassVar[str] = "torch"
 
+    def training_state(self, tensors):
+        return self.state
 
-def trained(structure=None):
-    tensors = {"w": ArrayTensor(np.ones(3)), "w/m": ArrayTensor(np.ones(3)), "step": ArrayTensor(np.int64(7))}
+
+def trained():
+    """A model whose slots no name tells."""
+    tensors = {"w": ArrayTensor(np.ones(3)), "w.m": ArrayTensor(np.ones(3)), "count": ArrayTensor(np.int64(7))}
     state = TrainingState(
         step=7,
         epoch=2,
         optimizer="adam",
-        hyperparameters={"lr": 0.1, "step": 7},
-        slots={"w": {"m": tensors["w/m"]}},
-        names=frozenset({"w/m", "step"}),
+        hyperparameters={"lr": 0.1, "count": 7},
+        slots={"w": {"m": tensors["w.m"]}},
+        names=frozenset({"w.m", "count"}),
+        counters={"step": tensors["count"]},
     )
-    return Model("any", tensors=tensors, training=state, structure=structure)
+    return Model("any", tensors=tensors, training=state, structure=Arrangement(state))
+
+
+def named():
+    """One whose names tell all."""
+    names = ("w", "w/Adam", "w/Adam_1")
+    tensors = {name: ArrayTensor(np.ones(3)) for name in names} | {"global_step": ArrayTensor(np.int64(7))}
+    return Model("any", tensors=tensors, training=training_told(tensors, None))
 
 
 def said(source, target, **how):
@@ -37,26 +54,61 @@ def said(source, target, **how):
     return [(notice.kind, str(notice)) for notice in losses(source, source, by_name(target), **how)]
 
 
-def test_named_tensors_keep_a_state_that_is_told_from_them():
-    assert said(trained(), "safetensors") == []
+def fate(opened, target, left=None):
+    left = left or opened
+    return training_fate(opened, left, left, by_name(target))
 
 
-def test_numbers_that_are_no_tensors_need_the_structure():
-    lost = said(trained(Arrangement()), "tensorflow_checkpoint")
-    assert [kind for kind, _ in lost] == ["structure-lost", "training-state-lost", "training-state-lost"]
-    assert "the epoch (2)" in lost[1][1] and "hyper-parameters" in lost[2][1] and lost[2][1].endswith("lr")
-    record = replace(by_name("safetensors"), structures=frozenset({"torch"}))
-    assert losses(trained(Arrangement()), trained(), record, keeps_graph=False, weights_only=False) == []
+@pytest.mark.parametrize("target", ["safetensors", "npz", "torch_pickle", "keras_hdf5", "tensorflow_checkpoint"])
+def test_named_tensors_keep_a_state_that_is_told_from_them(target):
+    assert said(named(), target) == []
+    assert fate(named(), target) == "kept: step 7, adam, 2 slots"
+
+
+def test_names_that_tell_no_more_after_a_change_are_said():
+    opened = named()
+    renamed = {name.replace("/", "-"): tensor for name, tensor in opened.tensors.items()}
+    state = replace(opened.training, names=frozenset(name for name in renamed if name != "w"))
+    changed = replace(opened, tensors=renamed, training=state)
+    plain, kind = [text for _, text in said(changed, "npz")]
+    assert plain.endswith("no weights: w-Adam, w-Adam_1") and "the kind of the optimizer (adam)" in kind
+    assert fate(opened, "npz", changed) == "not all kept: step 7, adam, 0 of 2 slots"
+
+
+def test_what_no_tensor_holds_needs_the_structure():
+    lost = said(trained(), "tensorflow_checkpoint")
+    assert [kind for kind, _ in lost] == ["structure-lost"] + ["training-state-lost"] * 4
+    assert "no weights: w.m, count" in lost[1][1] and "the kind of the optimizer (adam)" in lost[2][1]
+    assert "the epoch (2)" in lost[3][1] and "hyper-parameters" in lost[4][1] and lost[4][1].endswith("lr")
+    not_kept = "not kept: step 7, epoch 2, adam, 1 slots; 2 tensors of it are plain ones now"
+    assert fate(trained(), "tensorflow_checkpoint") == not_kept
+    assert said(trained(), "torch_pickle") == said(trained(), "safetensors") == []
+    assert fate(trained(), "torch_pickle") == "kept: step 7, epoch 2, adam, 1 slots"
+
+
+def test_a_tensor_that_is_the_same_number_by_chance_holds_none():
+    source = trained()
+    source.training.epoch, source.training.loss = 7, 7.0
+    lost = [text for _, text in said(source, "npz")]
+    assert "the epoch (7) is not kept in npz" in lost and "the loss (7.0) is not kept in npz" in lost
+    assert not [text for text in lost if "the step" in text]
+
+
+def test_slots_of_unknown_weights_are_said():
+    source = trained()
+    source.structure = Arrangement(replace(source.training, slots={"0": source.training.slots["w"]}))
+    ((_, text),) = said(source, "torch_pickle")
+    assert text == "which slots are of which weights is not kept in torch_pickle: w (m)"
+    assert fate(source, "torch_pickle") == "not all kept: step 7, epoch 2, adam, 0 of 1 slots"
 
 
 def test_numbers_that_are_variables_of_the_optimizer_are_kept():
-    source = trained(Arrangement())
+    source = trained()
     source.tensors |= {"Adam/beta_1": ArrayTensor(np.float32(0.9)), "w/beta_2": ArrayTensor(np.float32(0.9))}
     source.training.names |= {"Adam/beta_1", "w/beta_2"}
     source.training.slots["w"]["beta_2"] = source.tensors["w/beta_2"]
     source.training.hyperparameters = {"beta_1": 0.9, "beta_2": 0.9, "m": 1}
-    lost = said(source, "npz")
-    assert lost[2][1].endswith("beta_2, m")
+    assert said(source, "npz")[-1][1].endswith("beta_2, m")
 
 
 def test_a_graph_takes_no_training_state_along():

@@ -16,12 +16,11 @@ from panmodel.errors import LossyError, UnknownNameError, UnsupportedError, Usag
 from panmodel.formats import PathLike, read
 from panmodel.io.sink import Sink
 from panmodel.io.source import watched
-from panmodel.losses import losses
+from panmodel.losses import losses, training_fate
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.notice import Cast, TrainingStateLost
+from panmodel.model.notice import Cast
 from panmodel.model.report import Report, Verification
-from panmodel.model.training import TrainingState
 from panmodel.plan import Names, Plan, Request, plan
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def write(
     program = model.program if keeps_graph or record.keeps & Holds.GRAPH else None
     told = replace(model, program=program, notices=[*model.notices, *lost])
     report = _finish(told, record.sink(target, force=force, shard_size=shard_size), record, Plan())
-    report.training = _training(model, model, told)
+    report.training = training_fate(model, model, told, record)
     return report
 
 
@@ -125,7 +124,7 @@ def convert(
         _require_lossless(result)
     verification = _verified(model, result, str(source)) if verify else None
     report = _finish(result, sink, record, chosen, origin=model.format, dry_run=dry_run)
-    report.training = _training(opened, model, result)
+    report.training = training_fate(opened, model, result, record)
     report.renamed = changes.names(opened)
     report.verification = verification
     report.seconds = time.monotonic() - began
@@ -249,29 +248,6 @@ def _finish(model: Model, sink: Sink, record: Format, plan: Plan, *, origin: str
         describe_program(model.program, report)
     report.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return report
-
-
-def _training(opened: Model, model: Model, result: Model) -> str:
-    """What became of a training state."""
-    state = opened.training
-    if state is None:
-        return ""
-    left = model.training or state
-    said = [f"{what} {value}" for what, value in (("step", left.step), ("epoch", left.epoch)) if value is not None]
-    said += [state.optimizer] if state.optimizer else []
-    if slots := _slots(state):
-        said.append(f"{slots} slots" if _slots(left) == slots else f"{_slots(left)} of {slots} slots")
-    what = ", ".join(said)
-    if model.training is None:
-        return f"left out as asked: {what}"
-    if result.program is not None:
-        return f"not kept with the graph: {what}"
-    lost = any(isinstance(notice, TrainingStateLost) for notice in result.notices)
-    return f"{'not all kept' if lost else 'kept'}: {what}"
-
-
-def _slots(state: TrainingState) -> int:
-    return sum(len(kinds) for kinds in state.slots.values())
 
 
 def _verified(model: Model, result: Model, source: str) -> Verification:

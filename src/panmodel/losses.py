@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 from panmodel.formats import registry
-from panmodel.model.format import Format
+from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import (
     GraphLost,
@@ -14,6 +17,7 @@ from panmodel.model.notice import (
     TiesLost,
     TrainingStateLost,
 )
+from panmodel.model.structure import training_told
 from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
 
@@ -39,7 +43,8 @@ def losses(
         return [*_training_of_graph(source, record), *_unused(source, result), *lost, *_remarks(source, record)]
     graph = [] if weights_only else _graph(source, record)
     own = record.loses(result, sharded) if record.loses is not None else []
-    return [*graph, *_structure(source, record), *_ties(result, record), *own, *lost]
+    training = _training(source, training_kept(result, record), record)
+    return [*graph, *_structure(source, record), *training, *_ties(result, record), *own, *lost]
 
 
 def _graph(model: Model, record: Format) -> list[Notice]:
@@ -92,20 +97,96 @@ def _structure(model: Model, record: Format) -> list[Notice]:
     """What is lost where all tensors move under their names, and only what is beside them may not."""
     if model.structure is None or model.structure.family in record.structures:
         return []
-    detail = f"how the file arranges its tensors, and the values beside them, is not kept in {record.name}"
-    return [StructureLost(detail), *_numbers(model, record)]
+    return [
+        StructureLost(f"how the file arranges its tensors, and the values beside them, is not kept in {record.name}")
+    ]
 
 
-def _numbers(model: Model, record: Format) -> list[Notice]:
-    """The numbers of a training state that are no tensors."""
-    training = model.training
-    if training is None:
+def training_kept(result: Model, record: Format) -> TrainingState | None:
+    """The training state that the target's own reader will tell, by the structure that the target keeps and by names.
+
+    Args:
+        result: The model that is written; scalars among its tensors are read.
+        record: Format of the target.
+    """
+    if result.training is None or not record.keeps & Holds.TRAINING:
+        return None
+    structure = result.structure
+    is_kept = structure is not None and structure.family in record.structures
+    kept = training_told(result.tensors, structure if is_kept else None)
+    is_empty = kept is not None and _told(kept) == _told(TrainingState())  # containers that have lost their tensors
+    return None if is_empty else kept
+
+
+def training_fate(opened: Model, model: Model, result: Model, record: Format) -> str:
+    """What a receipt says of a training state, empty if there was none.
+
+    Args:
+        opened: The model as it was read.
+        model: The same after what the user left out.
+        result: What is written.
+        record: Format of the target.
+    """
+    state = opened.training
+    if state is None:
+        return ""
+    left = model.training or state
+    stays = model.training is not None and result.program is None
+    kept = training_kept(result, record) if stays else None
+    said = [f"{what} {value}" for what, value in (("step", left.step), ("epoch", left.epoch)) if value is not None]
+    said += [state.optimizer] if state.optimizer else []
+    if slots := len(_slots(state)):
+        there = len(_slots(left) if kept is None else _slots(left) & _slots(kept))
+        said.append(f"{slots} slots" if there == slots else f"{there} of {slots} slots")
+    what = ", ".join(said)
+    if model.training is None:
+        return f"left out as asked: {what}"
+    if not stays:
+        return f"not kept with the graph: {what}"
+    if kept is not None:
+        return f"{'kept' if _told(kept) == _told(left) else 'not all kept'}: {what}"
+    plain = len(left.names & result.tensors.keys())
+    return f"not kept: {what}" + (f"; {plain} tensors of it are plain ones now" if plain else "")
+
+
+def _told(state: TrainingState) -> dict[str, Any]:
+    """Everything that a state says, for comparison; the tensors themselves by their names."""
+    said = {part.name: getattr(state, part.name) for part in fields(state) if part.name != "counters"}
+    return {**said, "slots": _slots(state)}
+
+
+def _slots(state: TrainingState) -> set[tuple[str, str]]:
+    return {(variable, slot) for variable, kinds in state.slots.items() for slot in kinds}
+
+
+def _training(model: Model, kept: TrainingState | None, record: Format) -> list[Notice]:
+    """What is left of the training state, as the user wanted, and the target does not tell."""
+    state = model.training
+    if state is None:
         return []
+    kept = kept or TrainingState()
     lost: list[Notice] = []
-    for what, number in (("step", training.step), ("epoch", training.epoch), ("loss", training.loss)):
-        if number is not None and not _is_stored(model, number):
+    if plain := tuple(name for name in model.tensors if name in state.names - kept.names):
+        detail = f"tensors of the training state are plain ones in {record.name}, which tells them from no weights"
+        lost.append(TrainingStateLost(detail, plain))
+    elif unknown := sorted(_slots(state) - _slots(kept)):
+        detail = f"which slots are of which weights is not kept in {record.name}"
+        lost.append(TrainingStateLost(detail, tuple(f"{variable} ({slot})" for variable, slot in unknown)))
+    if state.names and state.optimizer != kept.optimizer:
+        lost.append(TrainingStateLost(f"the kind of the optimizer ({state.optimizer}) is not kept in {record.name}"))
+    return lost + (_numbers(model, kept, record) if model.structure is not None else [])  # else all are tensors
+
+
+def _numbers(model: Model, kept: TrainingState, record: Format) -> list[Notice]:
+    """The numbers of a training state that are no tensors. Of those that are tensors, `_training` says it."""
+    training = model.training
+    assert training is not None
+    lost: list[Notice] = []
+    for what in ("step", "epoch", "loss"):
+        number = getattr(training, what)
+        if number not in (None, getattr(kept, what)) and what not in training.counters:
             lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
-    held = _named_numbers(model, training)
+    held = _named_numbers(model, training) | kept.hyperparameters.keys()
     scalars = tuple(name for name in training.hyperparameters if name not in held)
     if scalars:
         lost.append(TrainingStateLost(f"hyper-parameters are not kept in {record.name}", scalars))
@@ -132,14 +213,6 @@ def _training_of_graph(model: Model, record: Format) -> list[Notice]:
         if number is not None:
             lost.append(TrainingStateLost(f"the {what} ({number}) is not kept in {record.name}"))
     return lost
-
-
-def _is_stored(model: Model, number: float) -> bool:
-    """Whether a scalar tensor of the training state is that number."""
-    assert model.training is not None
-    named = (model.tensors[name] for name in model.training.names if name in model.tensors)
-    scalars = (tensor for tensor in named if tensor.size == 1 and tensor.dtype.kind in "iuf")
-    return any(tensor.item() == number for tensor in scalars)
 
 
 def _unused(source: Model, result: Model) -> list[Notice]:

@@ -127,11 +127,12 @@ def test_training_that_is_dropped_leaves_the_weights(tmp_path: Path, target: str
 
 @pytest.mark.parametrize("target", ["b.npz", "b.ckpt", "b.h5"])
 def test_what_is_lost_of_it_is_said(tmp_path: Path, target: str) -> None:
-    """Slots are tensors and stay; which weight they belong to, and plain numbers, have no place."""
+    """Slots are tensors and stay; that they are slots, which weight they belong to, and plain numbers have no place."""
     saved = trained(OPTIMIZERS["adamw"][0])[3]
     torch.save(saved, tmp_path / "a.pt")
     report = pm.convert(tmp_path / "a.pt", tmp_path / target)
-    assert report.training.startswith("not all kept")
+    assert report.training == "not kept: step 3, epoch 5, adamw, 18 slots; 18 tensors of it are plain ones now"
+    assert pm.read(tmp_path / target).training is None
     said = " ".join(map(str, report.notices))
     assert any(isinstance(notice, StructureLost) for notice in report.notices)
     assert "the epoch (5) is not kept" in said

@@ -55,7 +55,7 @@ def read(location: Location) -> Model:
         UnsupportedError: They have elements of a type that no model has.
     """
     from panmodel.model.numpy.reading import assumptions
-    from panmodel.model.tensorflow.training import training_state
+    from panmodel.model.structure import training_told
 
     archive, where = Archive(location.open(), limits=_LIMITS), str(location)
     tensors: dict[str, Tensor] = {}
@@ -78,7 +78,7 @@ def read(location: Location) -> Model:
     if refused and not tensors:
         raise next(iter(refused.values()))
     notices = [*assumptions(headers), *_left_out(refused)]
-    return Model(FORMAT.name, tensors=tensors, training=training_state(tensors), notices=notices, source=where)
+    return Model(FORMAT.name, tensors=tensors, training=training_told(tensors, None), notices=notices, source=where)
 
 
 def _left_out(refused: Mapping[str, PanmodelError]) -> list[Notice]:
@@ -188,7 +188,7 @@ FORMAT = Format(
     summary="numpy .npz: named arrays",
     extensions=(".npz",),
     spec="https://numpy.org/doc/stable/reference/generated/numpy.savez.html",
-    holds=Holds.WEIGHTS,
+    holds=Holds.WEIGHTS | Holds.TRAINING,
     sniff=sniff,
     read=read,
     write=write,

@@ -47,8 +47,6 @@ def read(location: Location) -> Model:
         CorruptError: It breaks a rule of the format, or shards and index contradict each other.
         MissingFileError: A shard is not there.
     """
-    from panmodel.model.tensorflow.training import training_state
-
     main = shards.main_file(location, _KIND) or location
     index = shards.find_index(main, _KIND)
     strings: dict[str, str] = {}
@@ -62,8 +60,8 @@ def read(location: Location) -> Model:
     model.notices = shards.lone_shard(main) if index is None else []
     if text is not None:
         _restore(model, text)
-    if model.structure is None:
-        model.training = training_state(tensors)
+    if model.training is None:  # names may still tell what a TensorFlow checkpoint told by them
+        model.training = structure.training_told(tensors, None)
     return model
 
 

@@ -59,6 +59,19 @@ class Structure(Protocol):
         """
 
 
+def training_told(tensors: Mapping[str, Tensor], structure: Structure | None) -> TrainingState | None:
+    """The training state that a file tells of: by the arrangement of its tensors, or else by their names alone.
+
+    Args:
+        tensors: All of the file; only scalars are read.
+        structure: Their arrangement, if there is one.
+    """
+    from panmodel.model.tensorflow.training import training_state
+
+    told = structure.training_state(tensors) if structure is not None else None
+    return told if told is not None else training_state(tensors)
+
+
 def encode(structure: Structure) -> str:
     """A structure as text."""
     return json.dumps({"family": structure.family, **structure.to_json()}, separators=(",", ":"))

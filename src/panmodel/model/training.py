@@ -34,6 +34,7 @@ class TrainingState:
         hyperparameters: Learning rate, betas, … as the file names them.
         slots: Variable name → slot name ("m", "v", "momentum") → tensor, as the file holds it.
         names: Which of the model's tensors belong to this state: slots, counters, rates. The others are weights.
+        counters: "step", "epoch" or "loss" → the tensor that says it; none for a number that is no tensor.
     """
 
     step: int | None = None
@@ -43,3 +44,4 @@ class TrainingState:
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     slots: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
+    counters: Mapping[str, Tensor] = field(default_factory=dict)

@@ -11,8 +11,8 @@ from panmodel.model.keras.structure import LayerGroups, Layout, is_asset
 from panmodel.model.keras.tensor import DatasetTensor
 from panmodel.model.model import Model
 from panmodel.model.notice import MetadataLost, TensorsIncomplete
+from panmodel.model.structure import training_told
 from panmodel.model.tensor import Checksum
-from panmodel.model.tensorflow import training as tensorflow
 from panmodel.wire.hdf5 import Group
 
 _CONFIGS = ("model_config", "training_config")
@@ -49,7 +49,7 @@ def model_of(
     if checksum is not None and at_once:
         _hold(found.tensors, checksum, where)
     # tensors of a TensorFlow checkpoint that were written to HDF5 still tell their slots by their names
-    training = structure.training_state(found.tensors) or tensorflow.training_state(found.tensors)
+    training = training_told(found.tensors, structure)
     if checksum is not None and not at_once:
         _hold(found.tensors, checksum, where)
     metadata = _metadata(structure)

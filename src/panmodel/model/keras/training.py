@@ -28,7 +28,7 @@ def training_state(structure: LayerGroups, tensors: Mapping[str, Tensor]) -> Tra
         return None
     values = list(variables.values())
     if values and _is_number(values[0]):
-        state.step = _step(values[0])
+        _take_step(state, values[0])
     if structure.layout is Layout.LAYERS:
         _take_named(state, structure, tensors, variables)
     if not state.slots:
@@ -46,9 +46,10 @@ def _is_number(tensor: Tensor) -> bool:
     return not tensor.shape and tensor.dtype.kind in "iuf"
 
 
-def _step(tensor: Tensor) -> int | None:
+def _take_step(state: TrainingState, tensor: Tensor) -> None:
     value = float(tensor.numpy().reshape(()))
-    return int(value) if value >= 0 and value == int(value) else None
+    state.step = int(value) if value >= 0 and value == int(value) else None
+    state.counters = {} if state.step is None else {"step": tensor}
 
 
 def _take_named(
@@ -59,7 +60,7 @@ def _take_named(
     for name, tensor in variables.items():
         last = name.rpartition("/")[2].removesuffix(":0")
         if last in _STEPS and _is_number(tensor):
-            state.step = _step(tensor)
+            _take_step(state, tensor)
         elif last in _RATES and _is_number(tensor):
             numbers[last] = tensor.item()
     state.hyperparameters = {**state.hyperparameters, **numbers}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from panmodel.errors import PanmodelError
 from panmodel.io.source import Location
 from panmodel.model.model import Model
+from panmodel.model.structure import training_told
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.object_graph import read_object_graph
-from panmodel.model.tensorflow.training import training_state
 from panmodel.wire.tensor_bundle import CheckpointState
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def checkpoint_model(
         LimitError: They have more nodes than `panmodel.limits` allows.
     """
     tensors, structure = read_object_graph(tensors, where)
-    training = structure.training_state(tensors) if structure is not None else training_state(tensors)
+    training = training_told(tensors, structure)
     model = Model(format_name, tensors=tensors, training=training, structure=structure)
     metadata: dict[str, Any] = {"framework": "tensorflow"}
     if meta is not None:

@@ -79,6 +79,7 @@ class _Finder:
         self._slots: dict[str, dict[str, Tensor]] = {}
         self._kinds: dict[str, None] = {}
         self._hyperparameters: dict[str, float | int] = {}
+        self._counters: dict[str, Tensor] = {}
         self._step: int | None = None
         self._seen = 0
 
@@ -92,21 +93,23 @@ class _Finder:
             elif _SCALES & children.keys():
                 self._take_scalars(children)
         root = dict(self._nodes[0].children)
-        steps = [self._take_counter(root, name) for name in (*_STEPS, "save_counter")]
-        epoch = self._take_counter(root, "epoch")
-        for name in _BACKUPS:
+        for name in _STEPS:
+            step = self._take_counter(root, name, "step")
+            self._step = step if self._step is None else self._step
+        epoch = self._take_counter(root, "epoch", "epoch")
+        for name in ("save_counter", *_BACKUPS):
             self._take_counter(root, name)
         if not self._names:
             return None
         self._take_metrics(root)
-        known = [step for step in (self._step, *steps[:-1]) if step is not None]
         return TrainingState(
-            step=known[0] if known else None,
+            step=self._step,
             epoch=epoch,
             optimizer=" and ".join(self._kinds),
             hyperparameters=self._hyperparameters,
             slots=self._slots,
             names=frozenset(self._names),
+            counters=self._counters,
         )
 
     def _take_optimizer(self, node: TrackedObject, children: Mapping[str, int]) -> None:
@@ -122,6 +125,7 @@ class _Finder:
             step = self._scalar(name)
             if self._step is None and isinstance(step, int):
                 self._step = step
+                self._counters["step"] = self._tensors[name]
             self._names[name] = None
         self._take_scalars({name: child for name, child in children.items() if name not in _COUNTERS})
         among = frozenset(weights)
@@ -274,11 +278,13 @@ class _Finder:
                     self._names[name] = None
                     self._hyperparameters.setdefault(child.removeprefix("_"), value)
 
-    def _take_counter(self, children: Mapping[str, int], child: str) -> int | None:
+    def _take_counter(self, children: Mapping[str, int], child: str, what: str = "") -> int | None:
         for name in self._of(children[child]) if child in children else ():
             value = self._scalar(name)
             if isinstance(value, int):
                 self._names[name] = None
+                if what:
+                    self._counters.setdefault(what, self._tensors[name])
                 return value
         return None
 

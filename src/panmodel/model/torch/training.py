@@ -124,6 +124,7 @@ def _counters(state: TrainingState, root: Node, tensors: Mapping[str, Tensor]) -
             number = _number(node, tensors)
             if number is not None and (attribute == "loss" or number == int(number)):
                 setattr(state, attribute, float(number) if attribute == "loss" else int(number))
+                _note_tensor(state, attribute, node, tensors)
                 used.add(path)
                 break
     return used
@@ -149,6 +150,11 @@ def _number(node: Node, tensors: Mapping[str, Tensor]) -> float | int | None:
     return node
 
 
+def _note_tensor(state: TrainingState, what: str, node: Node, tensors: Mapping[str, Tensor]) -> None:
+    if isinstance(node, Leaf):
+        state.counters = {**state.counters, what: tensors[node.name]}
+
+
 def _read_optimizers(
     state: TrainingState, optimizers: list[Optimizer], parameters: Parameters, tensors: Mapping[str, Tensor]
 ) -> None:
@@ -165,8 +171,11 @@ def _read_optimizers(
                 slots.setdefault(name, {}).update({slot: tensors[leaf.name] for slot, leaf in leaf_of.items()})
     state.slots = slots
     if state.step is None:
-        steps = (_number(optimizer.step(), tensors) for optimizer in optimizers)
-        state.step = next((int(step) for step in steps if step is not None), None)
+        for node in (optimizer.step() for optimizer in optimizers):
+            if (step := _number(node, tensors)) is not None:
+                state.step = int(step)
+                _note_tensor(state, "step", node, tensors)
+                break
 
 
 def _parameters(root: Node, training: frozenset[str], tensors: Mapping[str, Tensor]) -> Parameters:
