@@ -110,3 +110,32 @@ def test_a_conversion_that_cuts_a_graph_is_verified_where_it_cuts(tmp_path, inpu
     report = pm.convert(tmp_path / "a.onnx", tmp_path / target, inputs=inputs, outputs=outputs, verify=True)
     assert report.verification.same
     assert [output.name for output in report.verification.outputs] == (outputs or ["z"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"rtol": "1"}, "rtol is '1', a tolerance is a number"),
+        ({"atol": None}, "atol is None, a tolerance is a number"),
+        ({"atol": True}, "atol is True, a tolerance is a number"),
+        ({"seed": 2.5}, r"the seed is 2\.5, a seed is a whole number"),
+        ({"inputs": 5}, "a path is text, not 5"),
+        ({"inputs": {1: np.zeros(2)}}, "inputs are given by name, not by 1"),
+        ({"inputs": {"x": [[1], [1, 2]]}}, "what is given for input 'x' is no array"),
+        ({"inputs": {"x": object()}}, "input 'x' takes float32"),
+        ({"second": None}, "a path is text, not None"),
+        ({"second": b"a.onnx"}, "a path is text, not b'a.onnx'"),
+    ],
+)
+def test_arguments_of_wrong_types_are_named(tmp_path, words, said):
+    pm.write(two_of("y"), tmp_path / "a.onnx")
+    given = {"first": tmp_path / "a.onnx", "second": tmp_path / "a.onnx", **words}
+    with pytest.raises(UsageError, match=said):
+        pm.verify(given.pop("first"), given.pop("second"), **given)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    pm.write(two_of("y"), tmp_path / "a.onnx")
+    one = tmp_path / "a.onnx"
+    assert pm.verify(one, one, seed=np.int64(3), rtol=np.float32(0), atol=0, inputs=None).same
+    assert pm.verify(one, one, inputs={"x": [1, 2]}).same

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import STRING, from_numpy
@@ -26,8 +27,11 @@ def require_tolerances(rtol: float, atol: float) -> None:
     Raises:
         UsageError: One is negative, or no number.
     """
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if not value >= 0:
+    given: dict[str, object] = {"rtol": rtol, "atol": atol}  # from Python it may be anything
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise UsageError(f"{name} is {value!r}, a tolerance is a number")
+        if not float(value) >= 0:
             raise UsageError(f"{name} is {value}, a tolerance is 0 or more")
 
 

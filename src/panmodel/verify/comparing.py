@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panmodel.formats import PathLike, read
@@ -14,7 +13,7 @@ from panmodel.model.report import Verification
 from panmodel.model.tensor_difference import require_tolerances
 from panmodel.passes.cut import cut
 from panmodel.verify.difference import array_difference, first_difference, missing
-from panmodel.verify.inputs import describe, load, random_inputs
+from panmodel.verify.inputs import describe, load, path_of, random_inputs, require_names
 from panmodel.verify.subjects import Recorded, Subject, subject
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ def files(
 
 
 def _open(path: PathLike) -> Model | Recorded:
-    return Recorded(Path(path), load(path)) if Path(path).suffix.lower() == ".npz" else read(path)
+    found = path_of(path)
+    return Recorded(found, load(path)) if found.suffix.lower() == ".npz" else read(path)
 
 
 def models(
@@ -57,6 +57,8 @@ def models(
 ) -> Verification:
     """Compare two opened models; see `panmodel.verify`."""
     require_tolerances(rtol, atol)
+    if given is not None:
+        require_names(given)
     a, b = _subjects(first, second)
     fed = a if a.inputs else b
     feeds = fed.feeds(given) if given is not None else random_inputs(fed.inputs, seed)

@@ -8,6 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,18 @@ _MALFORMED = (ValueError, EOFError, LookupError, TypeError, SyntaxError, Arithme
 BATCH, EXTENT = 2, 16
 
 
+def path_of(given: str | os.PathLike[str]) -> Path:
+    """What a caller from Python gave as a path, as one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        return Path(given)
+    except TypeError:
+        raise UsageError(f"a path is text, not {given!r}"[:200]) from None
+
+
 def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Arrays of an .npz file, or the one of an .npy file under the name "".
 
@@ -34,7 +47,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     import numpy as np
 
-    if not Path(path).is_file():
+    if not path_of(path).is_file():
         raise MissingFileError("there is no such file", where=str(path))
     try:
         found = np.load(path, allow_pickle=False)
@@ -69,18 +82,28 @@ def load_one(path: str | os.PathLike[str]) -> np.ndarray:
     return next(iter(arrays.values()))
 
 
+def require_names(given: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays by anything but names.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for name in given:
+        if not isinstance(name, str):
+            raise UsageError(f"inputs are given by name, not by {name!r}"[:200])
+
+
 def random_inputs(inputs: Sequence[Value], seed: int) -> dict[str, np.ndarray]:
     """Arrays that fit the inputs of a graph, the same for the same seed.
 
     Floats are normal, integers 0 or 1 (so that they are indices into anything), sizes left open `BATCH` or `EXTENT`.
 
     Raises:
-        UsageError: The rank of an input is unknown, or it holds strings; a negative seed.
+        UsageError: The rank of an input is unknown, or it holds strings; the seed is negative or no whole number.
     """
     import numpy as np
 
-    if seed < 0:
-        raise UsageError(f"the seed is {seed}, a seed is 0 or more")
+    _require_seed(seed)
     generator = np.random.default_rng(seed)
     sizes: dict[str, int] = {}
     found = {}
@@ -95,6 +118,13 @@ def random_inputs(inputs: Sequence[Value], seed: int) -> dict[str, np.ndarray]:
             array = generator.integers(0, 2, shape).astype(value.dtype.numpy)
         found[value.name] = array
     return found
+
+
+def _require_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise UsageError(f"the seed is {seed!r}, a seed is a whole number")
+    if seed < 0:
+        raise UsageError(f"the seed is {seed}, a seed is 0 or more")
 
 
 def _size(size: int | Dim, axis: int, sizes: dict[str, int]) -> int:

@@ -116,7 +116,10 @@ def _fitting(value: Value, array: np.ndarray) -> np.ndarray:
     """
     import numpy as np
 
-    array = np.asarray(array)  # a caller from Python may have given a list
+    try:
+        array = np.asarray(array)  # a caller from Python may have given a list
+    except ValueError as error:
+        raise UsageError(f"what is given for input {value.name!r} is no array: {error}") from None
     takes = "" if value.shape is None else f"[{', '.join(map(str, value.shape))}]"
     message = f"input {value.name!r} takes {value.dtype or ''}{takes}, not {array.dtype}{list(array.shape)}"
     if value.shape is not None:
