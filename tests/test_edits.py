@@ -112,11 +112,44 @@ def test_rules_that_meet_no_name_are_said(tmp_path, monkeypatch, rules):
         after(model("a"), rename=rules)
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"a": 1}', "{"])
+@pytest.mark.parametrize("text", ["[1]", '{"a": 1}', '{"a": ""}', "{", "[" * 200_000])
 def test_what_is_no_file_of_rules(tmp_path, text):
     (tmp_path / "rules.json").write_text(text)
     with pytest.raises(UsageError, match=r"rules\.json"):
         edits(rename=[str(tmp_path / "rules.json")])
+
+
+@pytest.mark.parametrize("rules", ["w=", {"w": ""}, "s/w//", "w*=*", ["w=v", "s/v//"]])
+def test_a_name_is_never_empty(rules):
+    with pytest.raises(UsageError, match=r"no rule|cannot be renamed ''|would have no name"):
+        after(model("w"), rename=rules)
+
+
+def test_a_tensor_without_a_name_may_stay_so():
+    assert after(model("", "w"), rename="w=v") == ["", "v"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"rename": 5}, "rename: neither"),
+        ({"rename": None}, "rename: neither"),
+        ({"rename": [5]}, "rename: neither"),
+        ({"rename": {"x": 5}}, "'x' cannot be renamed 5"),
+        ({"rename": {5: "x"}}, "5 cannot be renamed 'x'"),
+        ({"include": 5}, "include: neither"),
+        ({"exclude": [b"x"]}, "exclude: neither"),
+        ({"dtype": 5}, "no floating-point type named '5'"),
+        ({"dtype": ""}, "no floating-point type named ''"),
+    ],
+)
+def test_arguments_of_wrong_types_are_named(words, said):
+    with pytest.raises(UsageError, match=said):
+        edits(**words)
+
+
+def test_names_may_come_one_after_the_other():
+    assert after(model("a", "b", "c"), include=(name for name in "ab"), rename=iter(["a=d"])) == ["d", "b"]
 
 
 def test_two_tensors_do_not_come_to_have_one_name():

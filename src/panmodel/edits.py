@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -114,6 +114,10 @@ class Edits:
                 if (changed := rule.apply(new)) is not None:
                     new = changed
                     met.add(rule.text)
+            if name and not new:
+                raise UsageError(
+                    f"{name!r} would have no name any more", where=where, hint="mend the rules of --rename"
+                )
             if new in taken:
                 message = f"{taken[new]!r} and {name!r} would both be named {new!r}"
                 raise UsageError(message, where=where, hint="make the rules of --rename tell them apart")
@@ -146,16 +150,28 @@ def edits(
         UsageError: A rule or a type is none.
     """
     if isinstance(rename, Mapping):
-        rules = [Rule(str(dict(rename)), rename.get)] if rename else []
+        rules = [Rule(str(dict(rename)), _new_names(rename, "").get)] if rename else []
     else:
-        rules = [_given_rule(text) for text in several(rename)]
-    to = _dtype(dtype) if dtype else None
-    return Edits(tuple(several(include)), tuple(several(exclude)), tuple(rules), to, drop_training)
+        rules = [_given_rule(text) for text in several(rename, "rename")]
+    to = _dtype(dtype) if dtype is not None else None
+    kept, left = several(include, "include"), several(exclude, "exclude")
+    return Edits(tuple(kept), tuple(left), tuple(rules), to, drop_training)
 
 
-def several(given: str | Sequence[str]) -> Sequence[str]:
-    """A list of what is given; a single text is one, and not a list of letters."""
-    return [given] if isinstance(given, str) else given
+def several(given: str | Iterable[str], what: str = "the names") -> Sequence[str]:
+    """A list of what is given; a single text is one, and not a list of letters.
+
+    Args:
+        given: What a caller gave as texts.
+        what: What to call it in the message.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    found = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else None
+    if found is None or not all(isinstance(text, str) for text in found):
+        raise UsageError(f"{what}: neither a text nor several of them: {given!r}"[:300])
+    return found
 
 
 def chosen(names: Collection[str], include: Sequence[str], exclude: Sequence[str], where: str) -> set[str]:
@@ -184,9 +200,11 @@ def _met(patterns: Sequence[str], names: Collection[str], where: str) -> set[str
 
 
 def _dtype(name: str) -> DType:
-    found = ALL.get(name)
+    found = ALL.get(name) if isinstance(name, str) else None
     if found is None or not found.is_float:
-        raise UnknownNameError("floating-point type", name, [kind for kind, dtype in ALL.items() if dtype.is_float])
+        raise UnknownNameError(
+            "floating-point type", str(name), [kind for kind, dtype in ALL.items() if dtype.is_float]
+        )
     return found
 
 
@@ -289,11 +307,20 @@ def _text(path: Path) -> str:
 def _names_of_json(text: str, path: Path) -> dict[str, str]:
     try:
         names = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"is no JSON: {error}", where=str(path)) from None
-    if not isinstance(names, dict) or not all(isinstance(new, str) for new in names.values()):
+    if not isinstance(names, dict):
         raise UsageError("is no object of old names and new ones", where=str(path))
-    return names
+    return _new_names(names, str(path))
+
+
+def _new_names(names: Mapping[str, str], where: str) -> dict[str, str]:
+    """Old names and their new ones, if they are such."""
+    for old, new in names.items():
+        if not (isinstance(old, str) and isinstance(new, str) and new):
+            hint = "a name is a text with at least one character"
+            raise UsageError(f"{old!r} cannot be renamed {new!r}"[:300], where=where, hint=hint)
+    return dict(names)
 
 
 # What hangs on the tensors
