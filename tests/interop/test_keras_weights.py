@@ -220,3 +220,50 @@ def test_shards_are_what_one_file_is_and_load(composed):
     pm.convert(composed / "net.weights.h5", composed / "parts.weights.json", to="keras_hdf5", shard_size=1000)
     pm.convert(composed / "net.keras", composed / "again.keras")
     keras(LOAD_COMPOSED, composed)
+
+
+MANY = """
+L = keras.layers
+def many():
+    image, words, wide = L.Input((8, 8, 3)), L.Input((6,)), L.Input((4,))
+    x = L.DepthwiseConv2D(2, name="d_1")(L.Conv2D(4, 2, name="c_1")(image))
+    x = L.GroupNormalization(2, name="g_1")(L.SeparableConv2D(4, 2, name="s_1")(x))
+    x = L.PReLU(name="p_1")(L.SpectralNormalization(L.Conv2D(4, 1), name="n_1")(L.Conv2DTranspose(4, 2, name="t_1")(x)))
+    y = L.Bidirectional(L.LSTM(3, return_sequences=True), name="b_1")(L.Embedding(9, 4, name="e_1")(words))
+    y = L.MultiHeadAttention(2, 3, use_gate=True, name="a_1")(y, y)
+    y = L.LayerNormalization(name="l_1")(L.GroupQueryAttention(4, 4, 2, name="q_1")(y, y))
+    y = L.SimpleRNN(3, name="r_1")(L.GRU(3, return_sequences=True, dropout=0.1, name="u_1")(y))
+    z = L.BatchNormalization(name="bn_1")(L.EinsumDense("ab,bc->ac", output_shape=4, bias_axes="c", name="ed_1")(wide))
+    for number in (2, 10, 11):
+        z = L.BatchNormalization(name=f"bn_{number}")(L.Dense(4, name=f"dense_{number}")(z))
+    model = keras.Model([image, words, wide], [x, y, z], name="many")
+    for weight in model.weights: weight.assign(np.random.rand(*weight.shape))
+    return model
+"""
+SAVE_MANY = """
+import tensorflow as tf
+model = many()
+np.savez("many.npz", **{weight.path: np.asarray(weight) for weight in sorted(model.weights, key=lambda w: w.path)})
+tf.train.Checkpoint(net=model).write("many.ckpt")
+np.savez("right.npz", *model.get_weights())
+"""
+LOAD_MANY = """
+def holds(model):
+    right = np.load("right.npz")
+    return [w.path for n, w in enumerate(model.weights) if not np.array_equal(w, right[f"arr_{n}"])]
+for by_name in (False, True):
+    model = many()
+    model.load_weights("of.ckpt.h5", by_name=by_name)
+    assert not holds(model), (by_name, holds(model))
+    model = many()
+    if by_name:  # the names are sorted, not as the layers are
+        model.load_weights("of.npz.h5", by_name=True)
+        assert not holds(model), holds(model)
+"""
+
+
+def test_what_a_checkpoint_holds_loads_in_the_order_of_keras(saved):
+    keras(MANY + SAVE_MANY, saved)
+    for source in ("many.ckpt", "many.npz"):
+        pm.convert(saved / source, saved / f"of.{source[5:]}.h5", force=True)
+    keras(MANY + LOAD_MANY, saved)

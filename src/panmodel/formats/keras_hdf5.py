@@ -59,16 +59,17 @@ def read(location: Location) -> Model:
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write a file that Keras loads: arranged as the model came from Keras, else one layer for each prefix of names.
+    """Write a file that Keras loads: arranged as the model came from Keras, else in layers by the names, in its order.
 
     Raises:
         UnsupportedError: A tensor that HDF5 has no type for; or shards of what is no file of variables.
     """
-    from panmodel.model.keras.placing import arranged, file_of
-    from panmodel.model.keras.structure import LayerGroups, Layout
+    from panmodel.model.keras.placing import file_of
+    from panmodel.model.keras.structure import Layout
+    from panmodel.model.keras.targets import structure_for
     from panmodel.wire.hdf5.writing import save
 
-    structure = model.structure if isinstance(model.structure, LayerGroups) else arranged(model.tensors)
+    structure = structure_for(model)
     if sink.shard_size is not None:
         from panmodel.model.keras.shards import write_shards
 

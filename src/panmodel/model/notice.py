@@ -83,3 +83,9 @@ class StructureLost(Notice):
     """An arrangement of the tensors, and the values beside them, that the target has no place for."""
 
     kind = "structure-lost"
+
+
+class ReadOtherwise(Notice):
+    """What the software that the target is for does not load as it is, though panmodel reads it back."""
+
+    kind = "read-otherwise"

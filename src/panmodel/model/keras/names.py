@@ -7,8 +7,10 @@ with the names of layers that the user gave ("layers/conv1/vars/0"). All other t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from panmodel.model.keras.structure import LayerGroups, Layout, join
 
@@ -19,6 +21,15 @@ LAYERS, LAYER_DEPENDENCIES = "layers", "_layer_checkpoint_dependencies"
 def relative(path: str, name: str) -> str:
     """The path of what a group at `path` lists as `name`."""
     return join(path, "/".join(part for part in name.split("/") if part not in ("", ".")))
+
+
+def natural(name: str) -> list[Any]:
+    """A key that puts dense_10 after dense_9: text and numbers in turn."""
+    parts: list[Any] = re.split(r"(\d+)", name)
+    for place in range(1, len(parts), 2):
+        digits = parts[place].lstrip("0")
+        parts[place] = (len(digits), digits, parts[place])
+    return parts
 
 
 def listing(structure: LayerGroups) -> Iterator[tuple[str, str]]:

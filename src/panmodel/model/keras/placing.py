@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from panmodel.errors import UnsupportedError
 from panmodel.limits import DEFAULT
 from panmodel.model.keras.names import names_of, relative
-from panmodel.model.keras.reading import DOCUMENT, LAYER_NAMES, NAMES, WEIGHT_NAMES
+from panmodel.model.keras.order import Ordered, in_order
+from panmodel.model.keras.reading import DOCUMENT, LAYER_NAMES, NAMES, VARIABLE, WEIGHT_NAMES
 from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_asset, join
 from panmodel.model.tensor import Tensor
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name
@@ -17,17 +18,30 @@ from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name
 #: What an object header takes of one attribute: longer lists are split over several, as Keras does.
 _HEADER_LIMIT = 64_512
 #: A file without a version is taken for one of Keras 1, whose weights newer versions transpose.
-_VERSION = "3.0.0"
+VERSION = "3.0.0"
 _LONGEST_NAME = 1024  # of a path that is made from a tensor's name
 
 
-def arranged(tensors: Mapping[str, Tensor]) -> LayerGroups:
-    """Layers for tensors that have none: "block/conv" for "block/conv/kernel:0", "fc" for "fc.weight".
+def arranged(tensors: Mapping[str, Tensor], training: Collection[str] = (), *, is_told: bool = False) -> LayerGroups:
+    """Layers in Keras's order for tensors that have none: "block/conv" for "block/conv/kernel:0", "fc" for "fc.weight".
 
-    A name that cannot be a path, or is in the way of another, gets a path of its own; `file_of` says which it is.
+    Names that are paths of variables of Keras 3 are taken for such. A name that cannot be a path, or is in the way of
+    another, gets a path of its own; `file_of` says which it is.
+
+    Args:
+        tensors: All tensors by name, in the order of the source.
+        training: Names of those that are no weights, which belong to no layer.
+        is_told: Whether the layers come in the order in which they were made, whatever their names.
     """
-    structure = LayerGroups(Layout.LAYERS, "", {"": GroupRecord({"keras_version": _VERSION}, layers=[])})
-    _add_layers(structure, tensors)
+    weights = {key: tensor for key, tensor in tensors.items() if key not in training}
+    if weights and all(map(VARIABLE.fullmatch, weights)):
+        return LayerGroups(Layout.VARIABLES, "", {"": GroupRecord()})
+    structure = LayerGroups(Layout.LAYERS, "", {"": GroupRecord({"keras_version": VERSION}, layers=[])})
+    taken = _Taken(structure.groups)
+    _add_layers(structure, in_order(weights, is_told=is_told), taken)
+    for key in tensors:
+        if key not in weights:
+            structure.places[key] = taken.take(key)
     return structure
 
 
@@ -86,23 +100,22 @@ def completed(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGro
             record.weights = [
                 (name, key) for name, key in record.weights if relative(path, name) == result.places.get(key)
             ]
-    _add_layers(result, {key: tensor for key, tensor in tensors.items() if key not in result.places}, taken)
+    left = {key: tensor for key, tensor in tensors.items() if key not in result.places}
+    if result.layout is Layout.LAYERS:
+        _add_layers(result, in_order(left), taken)
+    else:
+        result.places.update((key, taken.take(key)) for key in left)
     return result
 
 
-def _add_layers(structure: LayerGroups, tensors: Mapping[str, Tensor], taken: _Taken | None = None) -> None:
-    taken = taken or _Taken(structure.groups)
-    number = 0
-    for key in tensors:
-        layer, place = _layer_of(structure, key)
+def _add_layers(structure: LayerGroups, order: Ordered, taken: _Taken) -> None:
+    for layer, key in ((layer, key) for layer, keys in order.layers.items() for key in keys):
+        wanted = join(structure.base, f"{layer}/{key}")
+        place = taken.take(wanted, structure.base, twice=True)
         name = key
-        while not taken.add(place):
-            name = f"tensor_{number}"
-            layer, place = _layer_of(structure, name)
-            number += 1
+        if place != wanted:
+            layer = name = place.rpartition("/")[2]
         structure.places[key] = place
-        if structure.layout is not Layout.LAYERS:
-            continue
         group = join(structure.base, layer)
         for path in _parents(group):
             structure.groups.setdefault(path, GroupRecord())
@@ -114,20 +127,27 @@ def _add_layers(structure: LayerGroups, tensors: Mapping[str, Tensor], taken: _T
         record.weights.append((name, key))
 
 
-def _layer_of(structure: LayerGroups, name: str) -> tuple[str, str]:
-    """The layer of a tensor of this name, and the path of its dataset."""
-    if structure.layout is not Layout.LAYERS:
-        return "", name
-    layer = name.rpartition("/")[0] or name.rpartition(".")[0] or name
-    return layer, join(structure.base, f"{layer}/{name}")
-
-
 class _Taken:
     """The paths of a file: a dataset is no group, and there is one of a name."""
 
     def __init__(self, groups: Mapping[str, GroupRecord]) -> None:
         self._groups = {parent for path in groups for parent in _parents(path)}
         self._datasets: set[str] = set()
+        self._spare = 0
+
+    def take(self, place: str, base: str = "", *, twice: bool = False) -> str:
+        """Take a path for a dataset, or another one if that cannot be.
+
+        Args:
+            place: The path.
+            base: The group that another one is in.
+            twice: Whether another one has its name for its group as well.
+        """
+        while not self.add(place):
+            name = f"tensor_{self._spare}"
+            place = join(base, f"{name}/{name}" if twice else name)
+            self._spare += 1
+        return place
 
     def add(self, place: str) -> bool:
         """Take a path for a dataset; False if that cannot be."""

@@ -12,7 +12,7 @@ from typing import Any
 from panmodel.dtypes import BFLOAT16
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.limits import DEFAULT
-from panmodel.model.keras.names import listing, names_of, relative
+from panmodel.model.keras.names import listing, names_of, natural, relative
 from panmodel.model.keras.structure import (
     GroupRecord,
     LayerGroups,
@@ -30,7 +30,8 @@ NAMES = "panmodel.names"
 #: What the root's attributes begin with in files of panmodel that hold the texts of an archive (config.json).
 DOCUMENT = "panmodel.document."
 _MODEL_WEIGHTS = "model_weights"
-_VARIABLE = re.compile(r"(.+/)?vars/\d+")
+#: The path of a variable of Keras 3.
+VARIABLE = re.compile(r"(.+/)?vars/\d+")
 _MOST_VALUES = 4096  # of an array in an attribute
 
 
@@ -137,7 +138,7 @@ def _walk(root: Group, where: str) -> _Found:
             raise LimitError("has more groups or tensors than any model, or deeper ones", where=where)
         found.groups[path] = group
         inner = []
-        for name in sorted(group.members, key=_natural):
+        for name in sorted(group.members, key=natural):
             member = group.members[name]
             if isinstance(member, Dataset):
                 found.datasets[join(path, name)] = member
@@ -148,31 +149,22 @@ def _walk(root: Group, where: str) -> _Found:
     return found
 
 
-def _natural(name: str) -> list[Any]:
-    """A key that puts dense_10 after dense_9: text and numbers in turn."""
-    parts: list[Any] = re.split(r"(\d+)", name)
-    for place in range(1, len(parts), 2):
-        digits = parts[place].lstrip("0")
-        parts[place] = (len(digits), digits, parts[place])
-    return parts
-
-
 def _placed(path: str) -> list[Any]:
     """A key that puts paths in the order of a walk: what a group holds itself before what is in groups within it."""
     *groups, last = path.split("/")
-    return [*((1, _natural(part)) for part in groups), (0, _natural(last))]
+    return [*((1, natural(part)) for part in groups), (0, natural(last))]
 
 
 def _nested(group: str) -> list[Any]:
     """The same for groups."""
-    return [_natural(part) for part in group.split("/")] if group else []
+    return [natural(part) for part in group.split("/")] if group else []
 
 
 def _structure(found: _Found) -> LayerGroups:
     for base in (_MODEL_WEIGHTS, ""):
         if base in found.groups and _listed(found.groups[base].attributes, LAYER_NAMES) is not None:
             return LayerGroups(Layout.LAYERS, base)
-    if any(_VARIABLE.fullmatch(path) for path in found.datasets):
+    if any(VARIABLE.fullmatch(path) for path in found.datasets):
         return LayerGroups(Layout.VARIABLES)
     return LayerGroups(Layout.PATHS)
 

@@ -1,0 +1,103 @@
+"""What a file for Keras is arranged like, whatever the model came from, and what Keras makes of it by its name.
+
+Keras 3 reads a file by paths of variables if its name ends in .weights.h5, and by layers if it ends in .h5 alone; Keras
+before 2.12 reads every file by layers. By layers means by position, or by the names of the layers with `by_name=True`;
+the weights of a layer go by position in any case.
+
+Source: keras/src/saving/saving_api.py (3.15), keras/engine/network.py (2.3.1)
+"""
+
+from __future__ import annotations
+
+from panmodel.model.keras.order import in_order
+from panmodel.model.keras.placing import arranged
+from panmodel.model.keras.structure import LayerGroups, Layout
+from panmodel.model.model import Model
+from panmodel.model.notice import Assumed, Notice, ReadOtherwise
+from panmodel.model.tensor import Tensor
+from panmodel.model.tensorflow.object_graph import ObjectGraph
+
+_BY_VARIABLES = (".weights.h5", ".weights.json")
+_OPTIMIZER = "optimizer"  # what models of Keras track it as
+
+
+def structure_for(model: Model) -> LayerGroups:
+    """The arrangement that a model is written in: its own if it came from Keras, else one made of its names."""
+    if isinstance(model.structure, LayerGroups):
+        return model.structure
+    training = model.training.names if model.training is not None else ()
+    return arranged(_in_order_of_tracking(model), training, is_told=isinstance(model.structure, ObjectGraph))
+
+
+def remarks(model: Model, name: str) -> list[Notice]:
+    """What Keras does not load as it is, and what was assumed so that it loads it.
+
+    Args:
+        model: What is written.
+        name: The name of the file.
+    """
+    layout = structure_for(model).layout
+    is_own = isinstance(model.structure, LayerGroups)
+    if name.endswith(_BY_VARIABLES):
+        if layout is not Layout.VARIABLES:
+            detail = (
+                f"Keras 3 looks for paths of variables in a file that is named so, and this one has {_kind(layout)}: "
+                "name the target .h5 for Keras to load it"
+            )
+            return [ReadOtherwise(detail)]
+        detail = (
+            "Keras finds variables by paths that number the layers of each class; the names were taken for such paths"
+        )
+        return [] if is_own else [Assumed(detail)]
+    if layout is Layout.VARIABLES:
+        detail = (
+            "Keras looks for layers in a file that is named so, and this one has paths of variables, which do not tell "
+            "the order of layers: name the target .weights.h5 for Keras 3 to load it"
+        )
+        return [ReadOtherwise(detail)]
+    return [] if is_own else _order(model)
+
+
+def _kind(layout: Layout) -> str:
+    return "layers" if layout is Layout.LAYERS else "neither these nor layers"
+
+
+def _order(model: Model) -> list[Notice]:
+    """What was taken for the order of layers and weights, by which Keras loads them."""
+    training = model.training.names if model.training is not None else ()
+    weights = {name: tensor for name, tensor in _in_order_of_tracking(model).items() if name not in training}
+    is_told = isinstance(model.structure, ObjectGraph)
+    order = in_order(weights, is_told=is_told)
+    said: list[Notice] = []
+    if len(order.layers) > 1:
+        taken = (
+            "names, numbers by their value" if order.is_sorted else "objects" if is_told else "tensors in the source"
+        )
+        detail = f"Keras loads layers by position, unless by_name=True; they were put in the order of their {taken}"
+        said.append(Assumed(detail, tuple(order.layers)))
+    if order.unknown:
+        detail = "Keras loads the weights of a layer by position; these are none of its own, and stay in their places"
+        said.append(Assumed(detail, order.unknown))
+    return said
+
+
+def _in_order_of_tracking(model: Model) -> dict[str, Tensor]:
+    """The tensors of a checkpoint of objects in the order in which the objects have them; of others as they are."""
+    tensors = dict(model.tensors)
+    if not isinstance(model.structure, ObjectGraph):
+        return tensors
+    nodes = model.structure.nodes
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    pending = [0]
+    while pending:
+        number = pending.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        for attribute in nodes[number].attributes:
+            if attribute.tensor in tensors:
+                found[attribute.tensor] = tensors[attribute.tensor]
+        children = sorted(nodes[number].children, key=lambda child: child[0] == _OPTIMIZER)
+        pending += [child for _, child in reversed(children)]
+    return found | tensors
