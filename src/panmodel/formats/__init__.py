@@ -58,7 +58,8 @@ def read(path: PathLike) -> Model:
     """Open a model file, whatever it is; weights stay on disk until they are asked for.
 
     A model that a conversion replaces in this moment is read as it was before or as it is after: its files are opened
-    once more if one of them is another by then. What has been opened stays readable, whatever becomes of its name.
+    once more if one of them is another by then. What has been opened stays readable, whatever becomes of its name. The
+    files of a distributed checkpoint are opened when they are needed, and refused if they are others by then.
 
     Args:
         path: A file, a folder, or the prefix of a checkpoint; any one file of several will do.
