@@ -20,9 +20,15 @@ KEYWORDS = {"seed": 0, "rtol": 1e-3, "atol": 1e-4, "layers": False}
 
 def test_recorded_answers_bring_their_inputs(tmp_path):
     pm.convert(CHECKPOINT, tmp_path / "a.onnx")
-    shutil.copy(RECORDED, tmp_path / "ANSWERS.NPZ")
-    found = comparing.files(tmp_path / "a.onnx", tmp_path / "ANSWERS.NPZ", None, **KEYWORDS)
+    shutil.copy(RECORDED, tmp_path / "answers.bin")
+    found = comparing.files(tmp_path / "a.onnx", tmp_path / "answers.bin", None, **KEYWORDS)
     assert found.same and found.inputs == "the inputs given"
+
+
+def test_answers_are_told_by_content(tmp_path):
+    pm.convert(CHECKPOINT, tmp_path / "a.onnx")
+    (tmp_path / "a.onnx").rename(tmp_path / "a.npz")
+    assert comparing.files(tmp_path / "a.npz", CHECKPOINT, None, **KEYWORDS).same
 
 
 def test_models_in_memory_meet_the_same_random_numbers(tmp_path):

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from panmodel.formats import PathLike, read
+from panmodel.formats import PathLike, by_name, read
+from panmodel.io.source import Location
 from panmodel.model.graph import Graph
 from panmodel.model.model import Model
 from panmodel.model.report import Verification
@@ -41,8 +42,9 @@ def files(
 
 
 def _open(path: PathLike) -> Model | Recorded:
-    found = path_of(path)
-    return Recorded(found, load(path)) if found.suffix.lower() == ".npz" else read(path)
+    found = Location(path_of(path))
+    is_recorded = found.is_file and by_name("npz").sniff(found)
+    return Recorded(found.path, load(path)) if is_recorded else read(path)
 
 
 def models(
