@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from tests.checkpoints import Writer, box
 
 import panmodel as pm
 from panmodel.dtypes import FLOAT32
@@ -192,6 +193,52 @@ def test_what_is_asked_for_is_no_loss(tmp_path):
     asked = {"dtype": "float16", "exclude": "fc*", "drop_training": True, "weights_only": True}
     report = pm.convert(CHECKPOINT, tmp_path / "a.npz", strict=True, **asked)
     assert [notice.kind for notice in report.notices] == ["cast"]
+
+
+@pytest.fixture
+def in_part(tmp_path):
+    """A checkpoint in which a weight and a slot are only partly there."""
+    rows = np.arange(28, dtype=np.float32).reshape(7, 4)
+    made = Writer(tmp_path, "part.ckpt").add("w", rows)
+    made.add_slices("w/Adam", (7, 4), [(box((3, 2), (0, 4)), rows[3:5])])
+    made.add_slices("v", (7, 4), [(box((0, 1), (0, 4)), rows[:1])])
+    return made.write()
+
+
+def test_what_is_only_partly_there_stays_so_in_a_checkpoint(tmp_path, in_part):
+    report = pm.convert(in_part, tmp_path / "out.ckpt", rename="v=u", dtype="float16", strict=True)
+    assert (report.tensors, report.training) == (3, "kept: adam, 1 slots")
+    found = pm.read(tmp_path / "out.ckpt")
+    assert found.tensors["u"].parts[0].tensor.numpy().tolist() == [[0, 1, 2, 3]]
+    assert not found.training.slots["w"]["m"].is_complete
+
+
+@pytest.mark.parametrize("target", ["a.npz", "a.safetensors", "a.pt", "a.h5"])
+def test_what_is_only_partly_there_is_left_out_and_said(tmp_path, in_part, target):
+    report = pm.convert(in_part, tmp_path / target)
+    notices = [notice for notice in report.notices if notice.kind == "tensors-incomplete"]
+    assert [notice.names for notice in notices] == [
+        ("v (4 of 28 elements: [0:1, 0:4])", "w/Adam (8 of 28 elements: [3:5, 0:4])")
+    ]
+    assert notices[0].detail.startswith("2 tensors left out of ")
+    assert list(pm.read(tmp_path / target).tensors) == ["w"]
+    with pytest.raises(LossyError, match=r"left out of .* v \(4 of 28"):
+        pm.convert(in_part, tmp_path / target, strict=True, force=True)
+
+
+def test_what_is_only_partly_there_may_be_left_out_by_name(tmp_path, in_part):
+    report = pm.convert(in_part, tmp_path / "a.npz", exclude=["v", "w/Adam"], strict=True)
+    assert report.notices == []
+
+
+def test_slots_in_parts_under_several_names_are_kept(tmp_path):
+    rows = np.arange(28, dtype=np.float32).reshape(7, 4)
+    made = Writer(tmp_path).add("emb", rows)
+    for number, (start, end) in enumerate([(0, 3), (3, 7)]):
+        made.add_slices(f"emb/rt_{number}/Momentum", (7, 4), [(box((start, end - start), (0, 4)), rows[start:end])])
+    report = pm.convert(made.write(), tmp_path / "out.ckpt", strict=True)
+    assert report.training == "kept: momentum, 1 slots"
+    assert np.array_equal(pm.read(tmp_path / "out.ckpt").training.slots["emb"]["momentum"].numpy(), rows)
 
 
 def test_strings_go_along_or_are_said(tmp_path, onnx_file):

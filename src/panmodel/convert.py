@@ -20,6 +20,7 @@ from panmodel.losses import losses, training_fate
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import Cast
+from panmodel.model.partitioned import incomplete, lacking, left_out
 from panmodel.model.report import Report, Verification
 from panmodel.plan import Names, Plan, Request, plan
 
@@ -47,7 +48,8 @@ def write(
     target = Path(path)
     record = _target_format(path, to)
     keeps_graph = model.dialect is not None and model.dialect == record.target_dialect
-    lost = losses(model, model, record, keeps_graph=keeps_graph, weights_only=False, sharded=shard_size is not None)
+    sharded, name = shard_size is not None, Path(target).name
+    lost = losses(model, model, record, keeps_graph=keeps_graph, weights_only=False, sharded=sharded, name=name)
     program = model.program if keeps_graph or record.keeps & Holds.GRAPH else None
     told = replace(model, program=program, notices=[*model.notices, *lost])
     report = _finish(told, record.sink(target, force=force, shard_size=shard_size), record, Plan())
@@ -119,7 +121,7 @@ def convert(
     if not dry_run:
         sink.require_free()
     model = _edited(opened, changes, record, keeps_graph=chosen.keeps_graph)
-    result = _converted(model, chosen, record, weights_only=weights_only, sharded=shard_size is not None)
+    result = _converted(model, chosen, record, sink, weights_only=weights_only)
     if strict:
         _require_lossless(result)
     verification = _verified(model, result, str(source)) if verify else None
@@ -132,7 +134,7 @@ def convert(
 
 
 def _edited(model: Model, changes: Edits, record: Format, *, keeps_graph: bool) -> Model:
-    """What the user wants of a model; tensors that nobody can read are not."""
+    """What the user wants of a model."""
     if keeps_graph:
         if changes.touch_weights:
             message = "is converted with its graph, in which tensors are neither renamed nor left out nor rounded"
@@ -140,13 +142,23 @@ def _edited(model: Model, changes: Edits, record: Format, *, keeps_graph: bool) 
             hint = "do so on the way to a file of weights (.safetensors)" if needs_graph else "add --weights-only"
             raise UsageError(message, where=model.source, hint=hint)
         return changes.apply(model) if changes.drop_training else model
-    lacking = [name for name, tensor in model.tensors.items() if not tensor.is_complete]
-    if lacking:  # reading has said so
-        model = Edits(exclude=tuple(map(literal, lacking))).apply(model)
-    return changes.apply(model)
+    told = incomplete(model.tensors)
+    model = changes.apply(model)
+    model.notices = [notice for notice in model.notices if notice not in told]
+    return _without_parts(model, record)
 
 
-def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool, sharded: bool) -> Model:
+def _without_parts(model: Model, record: Format) -> Model:
+    """The model without tensors that miss some of their slices, where the target has no place for such."""
+    gone = lacking(model.tensors, keeps_parts=record.keeps_parts)
+    if not gone:
+        return model
+    model = Edits(exclude=tuple(map(literal, gone))).apply(model)
+    model.notices += left_out(gone, record.name)
+    return model
+
+
+def _converted(model: Model, chosen: Plan, record: Format, sink: Sink, *, weights_only: bool) -> Model:
     """The model as it is to be written, with a notice of everything that it lacks by then."""
     try:
         result = chosen.run(model)
@@ -155,8 +167,8 @@ def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool
         if may_do_without and not isinstance(error, UnknownNameError):  # else it is a name that was misspelt
             error.advise("--weights-only moves the tensors without the graph")
         raise
-    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sharded}
-    result.notices.extend(losses(model, result, record, **how))
+    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sink.shard_size is not None}
+    result.notices.extend(losses(model, result, record, **how, name=sink.target.name))
     return result
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from panmodel.dtypes import ALL, DType
 from panmodel.errors import UnknownNameError, UsageError
-from panmodel.model.casting import CastTensor
+from panmodel.model.casting import cast
 from panmodel.model.model import Model
 from panmodel.model.notice import Cast
+from panmodel.model.partitioned import identities, is_among
 from panmodel.model.tensor import Tensor
 from panmodel.model.training import TrainingState
 
@@ -82,8 +83,8 @@ class Edits:
         tensors = {names[name]: model.tensors[name] for name in kept}
         notices = list(model.notices)
         if self.dtype is not None:
-            tensors, cast = _cast(tensors, self.dtype, _slot_identities(model))
-            notices += cast
+            tensors, rounded = _cast(tensors, self.dtype, _slot_identities(model))
+            notices += rounded
         training = None if self.drop_training else _edited_training(model, names)
         structure = model.structure
         if structure is not None and (self.drop_training or names != {name: name for name in model.tensors}):
@@ -339,7 +340,7 @@ def _cast(tensors: Mapping[str, Tensor], dtype: DType, training: set[int]) -> tu
     result: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.dtype.is_float and tensor.dtype is not dtype and id(tensor) not in training:
-            result[name] = made.setdefault(id(tensor), CastTensor(tensor, dtype))
+            result[name] = made.setdefault(id(tensor), cast(tensor, dtype))
             if tensor.dtype.bits >= dtype.bits:
                 rounded.append(name)
         else:
@@ -353,10 +354,10 @@ def _edited_training(model: Model, names: Mapping[str, str]) -> TrainingState | 
     training = model.training
     if training is None:
         return None
-    left = {id(model.tensors[name]) for name in names}
+    left = identities(model.tensors[name] for name in names)
     slots: dict[str, dict[str, Tensor]] = {}
     for variable, kinds in training.slots.items():
-        if here := {slot: tensor for slot, tensor in kinds.items() if id(tensor) in left}:
+        if here := {slot: tensor for slot, tensor in kinds.items() if is_among(tensor, left)}:
             slots[names.get(variable, variable)] = here
     edited = replace(training, slots=slots, names=frozenset(names[name] for name in training.names if name in names))
     return edited if model.structure is not None else _without_lost(edited, model, names)

@@ -104,7 +104,7 @@ def test_every_type_and_bit(tmp_path: Path, dtype: dtypes.DType) -> None:
 def test_chunks_that_are_missing_are_said(tmp_path: Path) -> None:
     model = read(write_checkpoint(tmp_path / "a", {"w": (MATRIX, ROWS[:1]), "v": (MATRIX, ROWS)}, {}))
     assert [type(notice) for notice in model.notices] == [TensorsIncomplete]
-    assert model.notices[0].names == ("w (20 of 35 elements)",)
+    assert model.notices[0].names == ("w (20 of 35 elements: [0:4, 0:5])",)
     assert model.tensors["v"].numpy().tolist() == MATRIX.tolist()
     with pytest.raises(CorruptError, match="'w': 20 of its 35 elements"):
         model.tensors["w"].numpy()

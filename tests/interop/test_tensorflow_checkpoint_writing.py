@@ -97,3 +97,38 @@ def test_every_type_is_restored(written, restored):
     for name, tensor in written.items():
         if name in values and tensor.dtype.bits:
             assert values[name] == tensor.numpy().tobytes().hex(), name
+
+
+PARTITIONED = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+v1, what, prefix, values = tf.compat.v1, *sys.argv[1:]
+with v1.Graph().as_default(), v1.Session() as session:
+    random = v1.random_normal_initializer(seed=5)
+    cut = {"initializer": random, "use_resource": False}
+    rows = list(v1.get_variable("rows", [7, 4], partitioner=v1.fixed_size_partitioner(3), **cut))
+    columns = list(v1.get_variable("columns", [2, 6], partitioner=v1.fixed_size_partitioner(3, axis=1), **cut))
+    half = list(v1.get_variable("half", [5, 2], partitioner=v1.fixed_size_partitioner(2), **cut))
+    adam = v1.train.AdamOptimizer()
+    adam.minimize(sum(tf.reduce_sum(part ** 2) for part in rows + columns + half))
+    saved = rows + columns + half[:1] + [adam.get_slot(rows[1], "m"), adam.get_slot(columns[0], "v")]
+    saver = v1.train.Saver(saved)
+    if what == "save":
+        session.run(v1.global_variables_initializer())
+        saver.save(session, prefix, write_meta_graph=False, write_state=False)
+        np.savez(values, *session.run(saved))
+    else:
+        saver.restore(session, prefix)
+        for value, found in zip(np.load(values).values(), session.run(saved)):
+            np.testing.assert_array_equal(value, found)
+"""
+
+
+def test_slices_of_which_others_were_never_saved_are_restored(tmp_path):
+    tensorflow(PARTITIONED, "save", tmp_path / "in", tmp_path / "values.npz")
+    pm.convert(tmp_path / "in", tmp_path / "out.ckpt", strict=True)
+    pm.convert(tmp_path / "out.ckpt", tmp_path / "split.ckpt", shard_size=30, strict=True)
+    for prefix in ("in", "out.ckpt", "split.ckpt"):
+        tensorflow(PARTITIONED, "restore", tmp_path / prefix, tmp_path / "values.npz")

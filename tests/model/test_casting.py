@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from panmodel.dtypes import ALL
 from panmodel.errors import UnsupportedError
 from panmodel.io.source import Extent, MemorySource
-from panmodel.model.casting import CastTensor
+from panmodel.model.casting import CastTensor, cast
 from panmodel.model.partitioned import Part, PartitionedTensor
 from panmodel.model.streamed import StreamedTensor
 from panmodel.model.tensor import ArrayTensor, StoredTensor
@@ -70,6 +70,14 @@ def test_slices_of_odd_sizes_are_packed_without_gaps():
     cast = CastTensor(PartitionedTensor("w", ALL["float32"], (8,), parts), ALL["float4_e2m1fn"])
     expected = array.astype(ALL["float4_e2m1fn"].numpy)
     assert joined(cast, 1 << 20) == joined(ArrayTensor(expected, dtype=cast.dtype), 1 << 20)
+
+
+def test_slices_of_which_others_are_missing_are_cast_each():
+    some = PartitionedTensor("w", ALL["float32"], (8,), [Part((3,), ArrayTensor(np.float32([1, 2])))])
+    found = cast(some, ALL["float16"])
+    assert (found.dtype, found.shape, found.parts[0].start) == (ALL["float16"], (8,), (3,))
+    assert found.parts[0].tensor.numpy().dtype == np.float16
+    assert isinstance(cast(found.parts[0].tensor, ALL["float32"]), CastTensor)
 
 
 @pytest.mark.parametrize(

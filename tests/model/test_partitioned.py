@@ -4,7 +4,7 @@ import pytest
 from panmodel.dtypes import FLOAT32
 from panmodel.errors import CorruptError
 from panmodel.model.notice import TensorsIncomplete
-from panmodel.model.partitioned import Part, PartitionedTensor, incomplete
+from panmodel.model.partitioned import Part, PartitionedTensor, identities, incomplete, is_among, lacking, left_out
 from panmodel.model.tensor import ArrayTensor
 
 ROWS = np.arange(28, dtype=np.float32).reshape(7, 4)
@@ -75,5 +75,31 @@ def test_incomplete_tensors_are_one_notice():
     tensors = {"a": partitioned(*THREE), "b": partitioned(THREE[0]), "c": ArrayTensor(ROWS)}
     (notice,) = incomplete(tensors)
     assert isinstance(notice, TensorsIncomplete)
-    assert notice.names == ("t (12 of 28 elements)",)
+    assert notice.names == ("t (12 of 28 elements: [0:3, 0:4])",)
     assert incomplete({"a": tensors["a"]}) == []
+    assert partitioned(THREE[0]).nbytes == 12 * 4
+
+
+def test_what_is_left_out_is_counted_and_said_slice_by_slice():
+    tiles = [(slice(row, row + 1), slice(0, 1)) for row in range(7)]
+    (notice,) = left_out({"a": partitioned(*tiles), "b": partitioned()}, "npz")
+    assert notice.detail.startswith("2 tensors left out of npz")
+    assert notice.names == (
+        "t (7 of 28 elements: [0:1, 0:1], [1:2, 0:1], [2:3, 0:1], [3:4, 0:1] and 3 more)",
+        "t (0 of 28 elements: none)",
+    )
+
+
+def test_which_tensors_lack_slices():
+    tensors = {"a": partitioned(*THREE), "b": partitioned(THREE[0]), "c": ArrayTensor(ROWS), "d": partitioned()}
+    assert list(lacking(tensors)) == ["b", "d"]
+    assert list(lacking(tensors, keeps_parts=True)) == ["d"]
+
+
+def test_a_tensor_that_is_made_of_the_slices_of_others_is_among_them():
+    parts = [partitioned(box) for box in THREE]
+    joined = PartitionedTensor("t", FLOAT32, (7, 4), [tensor.parts[0] for tensor in parts])
+    assert is_among(joined, identities(parts))
+    assert is_among(parts[0], identities(parts))
+    assert not is_among(joined, identities(parts[:2]))
+    assert not is_among(partitioned(), identities(parts))

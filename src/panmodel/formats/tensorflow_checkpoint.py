@@ -60,14 +60,16 @@ def read(location: Location) -> Model:
 
 
 def write(model: Model, sink: Sink) -> None:
-    """Write the tensors, those of partitioned variables whole, and the graph of objects if the model has one.
+    """Write the tensors, and the graph of objects if the model has one.
+
+    Partitioned variables are written whole, and slice by slice where some of the slices are missing.
 
     The state file `checkpoint` is made if the folder has none. One that is there is left as it is, with `force` as
     well: it says which checkpoint a training run goes on from, and that is not for a conversion to change.
 
     Raises:
         UnsupportedError: Tensors with elements or names that a checkpoint cannot hold.
-        CorruptError: Slices of a tensor are missing, or stored bytes are damaged.
+        CorruptError: No slice of a tensor is there, or stored bytes are damaged.
     """
     from panmodel.model.tensorflow.bundle_writing import write_bundle
     from panmodel.model.tensorflow.checkpoint_files import STATE_FILE
@@ -121,4 +123,5 @@ FORMAT = Format(
     files=_files,
     shards=_sharded_files,
     structures=frozenset({"tensorflow"}),
+    keeps_parts=True,
 )

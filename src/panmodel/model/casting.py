@@ -10,12 +10,21 @@ from panmodel.dtypes import DType
 from panmodel.errors import UnsupportedError
 from panmodel.io.pieces import whole
 from panmodel.io.source import CHUNK
+from panmodel.model.partitioned import Part, PartitionedTensor
 from panmodel.model.tensor import Tensor, pack, unpack
 
 if TYPE_CHECKING:
     import numpy as np
 
 _LEAST = 1 << 10  # bytes of a piece, so that pieces of narrow elements still hold some
+
+
+def cast(tensor: Tensor, dtype: DType) -> Tensor:
+    """A tensor in another floating-point type; one of which slices are missing stays in slices."""
+    if not isinstance(tensor, PartitionedTensor) or tensor.is_complete:
+        return CastTensor(tensor, dtype)
+    parts = [Part(part.start, CastTensor(part.tensor, dtype)) for part in tensor.parts]
+    return PartitionedTensor(tensor.name, dtype, tensor.shape, parts)
 
 
 class CastTensor(Tensor):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from panmodel.dtypes import DType
-from panmodel.errors import CorruptError
+from panmodel.errors import CorruptError, listed
 from panmodel.io.source import CHUNK
 from panmodel.model.notice import Notice, TensorsIncomplete
 from panmodel.model.tensor import DeferredTensor, Tensor
 
 if TYPE_CHECKING:
     import numpy as np
+
+_MOST_SHOWN = 4  # slices of one tensor in a notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class PartitionedTensor(Tensor):
     def is_complete(self) -> bool:
         """Whether the slices hold as many elements as the whole has."""
         return self.present == self.size
+
+    @property
+    def nbytes(self) -> int:
+        """See `Tensor.nbytes`; those of the slices that are there."""
+        return self.dtype.nbytes(self.present)
 
     def numpy(self) -> np.ndarray:
         """See `Tensor.numpy`."""
@@ -134,12 +141,54 @@ class PartitionedTensor(Tensor):
         return None
 
 
+def identities(tensors: Iterable[Tensor]) -> set[int]:
+    """Of tensors and of their slices, for `is_among`."""
+    return {id(each) for tensor in tensors for each in (tensor, *_parts(tensor))}
+
+
+def is_among(tensor: Tensor, found: set[int]) -> bool:
+    """Whether a tensor, or else each of its slices, has one of these identities."""
+    parts = _parts(tensor)
+    return id(tensor) in found or (bool(parts) and all(id(part) in found for part in parts))
+
+
+def _parts(tensor: Tensor) -> list[Tensor]:
+    return [part.tensor for part in tensor.parts] if isinstance(tensor, PartitionedTensor) else []
+
+
+def lacking(tensors: Mapping[str, Tensor], *, keeps_parts: bool = False) -> dict[str, PartitionedTensor]:
+    """The tensors that miss some of their slices.
+
+    Args:
+        tensors: By name.
+        keeps_parts: Only those of which nothing is there at all.
+    """
+    found = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, PartitionedTensor)}
+    return {
+        name: tensor for name, tensor in found.items() if not (tensor.is_complete or (keeps_parts and tensor.present))
+    }
+
+
 def incomplete(tensors: Mapping[str, Tensor]) -> list[Notice]:
     """What is to be said of tensors that miss some of their slices: one notice, or none."""
-    names = [
-        f"{tensor.name} ({tensor.present} of {tensor.size} elements)"
-        for tensor in tensors.values()
-        if isinstance(tensor, PartitionedTensor) and not tensor.is_complete
-    ]
-    detail = "some slices are not in the file, so these tensors are listed but cannot be read"
-    return [TensorsIncomplete(detail, tuple(names))] if names else []
+    return _said("only some slices of these tensors are in the file", lacking(tensors))
+
+
+def left_out(tensors: Mapping[str, PartitionedTensor], target: str) -> list[Notice]:
+    """What is to be said of such tensors where a target of that format takes whole ones only."""
+    count = f"{len(tensors)} tensor{'s' * (len(tensors) > 1)}"
+    return _said(f"{count} left out of {target}, since only some slices are in the source", tensors)
+
+
+def _said(detail: str, tensors: Mapping[str, PartitionedTensor]) -> list[Notice]:
+    found = (
+        (tensor.name, f"{tensor.present} of {tensor.size} elements: {_there(tensor)}") for tensor in tensors.values()
+    )
+    names = tuple(f"{name} ({said})" for name, said in found)
+    return [TensorsIncomplete(detail, names)] if names else []
+
+
+def _there(tensor: PartitionedTensor) -> str:
+    """The slices that are there, as Python writes them."""
+    boxes = ("[" + ", ".join(f"{along.start}:{along.stop}" for along in part.box) + "]" for part in tensor.parts)
+    return listed(list(boxes), _MOST_SHOWN) or "none"

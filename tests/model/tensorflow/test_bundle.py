@@ -113,7 +113,7 @@ def test_partly_covered_tensors_are_listed_and_cannot_be_read(tmp_path):
     prefix = Writer(tmp_path).add_slices("w/Momentum", (7, 4), [(box((0, 3), None), ROWS[:3])]).write()
     found = content(prefix)
     assert found.tensors["w/Momentum"].shape == (7, 4)
-    assert str(found.notices[0]).endswith("w/Momentum (12 of 28 elements)")
+    assert str(found.notices[0]).endswith("w/Momentum (12 of 28 elements: [0:3, 0:4])")
     with pytest.raises(CorruptError, match="'w/Momentum': 12 of its 28"):
         found.tensors["w/Momentum"].numpy()
     with pytest.raises(CorruptError, match="12 of its 28"):

@@ -11,8 +11,10 @@ from panmodel.errors import CorruptError, UnsupportedError
 from panmodel.formats.tensorflow_checkpoint import FORMAT
 from panmodel.io.source import FileSource, Location
 from panmodel.model.model import Model
+from panmodel.model.partitioned import Part, PartitionedTensor
 from panmodel.model.tensor import ArrayTensor, unpack
 from panmodel.wire.sstable import read_table
+from panmodel.wire.tensor_bundle import read_bundle
 
 WRITABLE = [dtype for dtype in ALL.values() if dtype.tensorflow is not None and dtype.bits]
 
@@ -121,15 +123,72 @@ def test_views_are_written_as_they_are_seen(tmp_path):
     assert write({"w": view}, tmp_path / "a.ckpt")["w"].numpy().tolist() == [0, 3, 1, 4, 2, 5]
 
 
-def test_a_tensor_of_which_slices_are_missing_is_named(tmp_path):
-    first = np.ones((1, 2), np.float32)
-    parts = [(box((0, 1), None), first), (box((1, 1), None), None)]
-    writer = Writer(tmp_path).add("whole", first)
-    writer.add_slices("half", (2, 2), [parts[0]])
-    tensors = FORMAT.read(Location(writer.write())).tensors
-    with pytest.raises(CorruptError, match=r"'half': 2 of its 4 elements"):
-        write(tensors, tmp_path / "out.ckpt")
-    assert not list(tmp_path.glob("*out*"))
+# Slices
+
+
+ROWS = np.arange(28, dtype=np.float32).reshape(7, 4)
+
+
+def parts(*boxes):
+    """Of ROWS, each where it begins and ends along both dimensions."""
+    return [Part((a, c), ArrayTensor(ROWS[a:b, c:d])) for a, b, c, d in boxes]
+
+
+def partitioned(*boxes):
+    return PartitionedTensor("w", ALL["float32"], (7, 4), parts(*boxes))
+
+
+def sliced_and_whole(folder):
+    """A slot in part, a variable in all of its parts and a tensor in one piece, as a Saver writes them."""
+    made = Writer(folder, "in.ckpt").add("whole", ROWS)
+    made.add_slices("w/Adam", (7, 4), [(box((3, 2), (1, 3)), ROWS[3:5, 1:]), (box((6, 1), (2, 2)), ROWS[6:, 2:])])
+    made.add_slices("w", (7, 4), [(box((0, 3), (0, 4)), ROWS[:3]), (box((3, 4), (0, 4)), ROWS[3:])])
+    return made.write()
+
+
+def test_slices_of_which_others_are_missing_are_written_as_they_were(tmp_path):
+    source = sliced_and_whole(tmp_path)
+    found = write(FORMAT.read(Location(source)).tensors, tmp_path / "out.ckpt")
+    before, after = (read_bundle(FileSource(f"{tmp_path}/{name}.ckpt.index")) for name in ("in", "out"))
+    slot = {key: entry for key, entry in before.slices.items() if b"Adam" in key}
+    assert after.entries["w/Adam"] == before.entries["w/Adam"]
+    assert list(after.slices) == list(slot)
+    assert [entry.crc32c for entry in after.slices.values()] == [entry.crc32c for entry in slot.values()]
+    assert not after.entries["w"].slices
+    assert np.array_equal(found["w"].numpy(), ROWS)
+    assert found["w/Adam"].present == 8
+    assert [part.start for part in found["w/Adam"].parts] == [(3, 1), (6, 2)]
+    assert np.array_equal(found["w/Adam"].section("part", (6, 2), (1, 2)).numpy(), ROWS[6:, 2:])
+
+
+def test_slices_lie_in_the_data_file_of_their_turn(tmp_path):
+    tensors = FORMAT.read(Location(sliced_and_whole(tmp_path))).tensors
+    with FORMAT.sink(tmp_path / "many.ckpt", shard_size=100) as sink:
+        FORMAT.write(Model("test", tensors=tensors), sink)
+    assert (tmp_path / "many.ckpt.data-00001-of-00003").stat().st_size == 8 * 4
+    found = FORMAT.read(Location(tmp_path / "many.ckpt")).tensors["w/Adam"]
+    assert np.array_equal(found.section("part", (3, 1), (2, 3)).numpy(), ROWS[3:5, 1:])
+
+
+def test_slices_of_strings_and_of_nothing(tmp_path):
+    kept = [Part((2,), strings(b"c", b"d")), Part((4,), strings())]
+    found = write({"t": PartitionedTensor("t", STRING, (9,), kept)}, tmp_path / "a.ckpt")["t"]
+    assert [(part.start, part.tensor.numpy().tolist()) for part in found.parts] == [((2,), [b"c", b"d"])]
+
+
+def test_slices_of_several_names_are_written_once(tmp_path):
+    tensor = partitioned((0, 3, 0, 4))
+    write({"a": tensor, "b": tensor}, tmp_path / "a.ckpt")
+    assert (tmp_path / "a.ckpt.data-00000-of-00001").stat().st_size == 48
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"), [([], "0 of its 28 elements"), ([(0, 1, 0, 4), (0, 1, 0, 4)], "slices is there twice")]
+)
+def test_a_tensor_without_slices_or_with_one_twice_is_named(boxes, said, tmp_path):
+    with pytest.raises(CorruptError, match=f"'w'.*{said}"):
+        write({"w": partitioned(*boxes)}, tmp_path / "out.ckpt")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
