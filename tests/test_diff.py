@@ -47,6 +47,12 @@ def test_tolerances_are_numbers_from_0_on(tolerances: dict[str, float]) -> None:
         pm.verify("a", "b", **tolerances)
 
 
+@pytest.mark.parametrize("words", [{"include": 5}, {"exclude": [5]}, {"rtol": "1"}, {"atol": None}])
+def test_arguments_of_wrong_types_are_named(words: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=next(iter(words))):
+        diff(Model("any"), Model("any"), **words)  # type: ignore[arg-type]
+
+
 def test_patterns_choose_names() -> None:
     a, b = model(w=[1.0], head=[2.0]), model(w=[1.0], tail=[3.0])
     assert diff(a, b, include=["w"]).same

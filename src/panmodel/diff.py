@@ -52,7 +52,8 @@ def diff(
     require_tolerances(rtol, atol)
     first, second = (given if isinstance(given, Model) else read(given) for given in (a, b))
     where = " and ".join(dict.fromkeys(filter(None, (first.source, second.source))))
-    wanted = chosen({**first.tensors, **second.tensors}, several(include), several(exclude), where)
+    kept, left = several(include, "include"), several(exclude, "exclude")
+    wanted = chosen({**first.tensors, **second.tensors}, kept, left, where)
     one, other = ({n: t for n, t in model.tensors.items() if n in wanted} for model in (first, second))
     before, after = _without_parts(one, other), _without_parts(other, one)
     shared = {name: (tensor, after[name]) for name, tensor in before.items() if name in after}

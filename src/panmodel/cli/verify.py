@@ -35,7 +35,8 @@ def command(
 ) -> int:
     """Run A and B on the same inputs and compare their outputs; exit 1 if they differ.
 
-    Either may be an .npz file with recorded answers.
+    Either may be an .npz file with recorded answers. An output that only one of them has is a difference, but where a
+    TensorFlow graph is cut to match the other side, and where answers were recorded of some outputs: then it is told.
     """
     arrays = dict(load(file)) if file else {}
     for pair in given:
