@@ -26,7 +26,14 @@ _LOADERS = frozenset({"pt", "tf", "np", "numpy", "flax", "jax", "mlx", "paddle"}
 
 
 def losses(
-    source: Model, result: Model, record: Format, *, keeps_graph: bool, weights_only: bool, sharded: bool = False
+    source: Model,
+    result: Model,
+    record: Format,
+    *,
+    keeps_graph: bool,
+    weights_only: bool,
+    sharded: bool = False,
+    name: str = "",
 ) -> list[Notice]:
     """What the target has no place for.
 
@@ -37,12 +44,14 @@ def losses(
         keeps_graph: The graph comes along, and with it the weights that it uses; else the tensors move as they are.
         weights_only: The user asked for the tensors alone.
         sharded: The target is split into files of a certain size.
+        name: The name of the target.
     """
     lost = _strings(source, record)
     if keeps_graph:
         return [*_training_of_graph(source, record), *_unused(source, result), *lost, *_remarks(source, record)]
     graph = [] if weights_only else _graph(source, record)
     own = record.loses(result, sharded) if record.loses is not None else []
+    own += record.remarks(result, name) if record.remarks is not None else []
     training = _training(source, training_kept(result, record), record)
     return [*graph, *_structure(source, record), *training, *_ties(result, record), *own, *lost]
 

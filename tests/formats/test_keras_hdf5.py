@@ -10,7 +10,7 @@ from tests.damage import assert_survives, contents_of
 
 import panmodel as pm
 from panmodel import dtypes
-from panmodel.errors import CorruptError, MissingFileError, UnsafeError, UnsupportedError
+from panmodel.errors import CorruptError, LossyError, MissingFileError, UnsafeError, UnsupportedError
 from panmodel.formats import detect, keras_hdf5
 from panmodel.io.sink import Sink
 from panmodel.io.source import Location
@@ -329,6 +329,17 @@ def test_damaged_shards_are_read_or_refused(tmp_path):
     folder.mkdir()
     _, index = sharded(folder)
     assert_survives(lambda path: contents_of(pm.read(path)), index, cuts=100, flips=1000)
+
+
+def test_positions_and_names_that_keras_does_not_load_are_announced(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"dense_10/kernel": np.ones(2), "dense_2/kernel": np.zeros(2)})
+    report = pm.convert(tmp_path / "a.npz", tmp_path / "a.h5", dry_run=True)
+    assert [(notice.kind, notice.names) for notice in report.notices] == [("assumed", ("dense_2", "dense_10"))]
+    report = pm.convert(tmp_path / "a.npz", tmp_path / "a.weights.h5")
+    assert [notice.kind for notice in report.notices] == ["read-otherwise"]
+    assert [notice.kind for notice in pm.write(pm.read(tmp_path / "a.weights.h5"), tmp_path / "b.h5").notices] == []
+    with pytest.raises(LossyError, match="by position"):
+        pm.convert(tmp_path / "a.npz", tmp_path / "c.h5", strict=True)
 
 
 def test_detection():

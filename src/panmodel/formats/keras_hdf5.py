@@ -89,6 +89,12 @@ def _loses(model: Model, _: bool) -> list[Notice]:
     return [MetadataLost("files of layers that are no text", unkept)] if unkept else []
 
 
+def _remarks(model: Model, name: str) -> list[Notice]:
+    from panmodel.model.keras.targets import remarks
+
+    return remarks(model, name)
+
+
 def _shards(target: str) -> tuple[str, ...]:
     from panmodel.model.keras.shards import index_names
 
@@ -106,5 +112,6 @@ FORMAT = Format(
     write=write,
     shards=_shards,
     loses=_loses,
+    remarks=_remarks,
     structures=frozenset({"keras"}),
 )

@@ -47,6 +47,8 @@ class Format:
         keeps_parts: Whether `write` takes tensors that are stored in slices, of which some are missing.
         any_weights: Whether `write` takes whatever tensors there are, from any format, where they come without a graph.
         loses: What `write` does not keep of a model beyond what the fields above say; told whether it writes shards.
+        remarks: What the software that reads such files makes of a model in a file of this name: what was assumed so
+            that it loads, and what does not load as it is.
         sniff: Whether the content at a location is of this format; reads little, raises nothing but OSError.
         read: Opens it. Lazy: time and memory of the header, whatever the size.
         write: Writes a model of the right dialect through a sink; None if it is only read.
@@ -71,6 +73,7 @@ class Format:
     keeps_parts: bool = False
     any_weights: bool = True
     loses: Callable[[Model, bool], list[Notice]] | None = None
+    remarks: Callable[[Model, str], list[Notice]] | None = None
 
     @property
     def keeps(self) -> Holds:
