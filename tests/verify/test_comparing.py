@@ -98,6 +98,13 @@ def test_a_tensorflow_graph_is_cut_for_the_other_side_and_what_it_gives_besides_
         assert (only_checkpoint, only_target) == (["probabilities:0"], [])
 
 
+def test_random_numbers_fit_whichever_side_knows_what_it_takes(tmp_path):
+    pm.convert(CHECKPOINT, tmp_path / "a.py")
+    pm.convert(CHECKPOINT, tmp_path / "a.onnx")
+    found = comparing.files(tmp_path / "a.py", tmp_path / "a.onnx", None, **KEYWORDS)
+    assert found.same and "images:0 [2, 8, 8, 1]" in found.inputs
+
+
 def test_what_a_tensorflow_graph_cannot_compute_is_a_difference(tmp_path):
     pm.convert(CHECKPOINT, tmp_path / "cut.pb", outputs=["logits:0"])
     pm.convert(CHECKPOINT, tmp_path / "both.onnx", outputs=["logits:0", "probabilities:0"])

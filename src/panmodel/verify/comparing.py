@@ -63,9 +63,12 @@ def models(
         require_names(given)
     a, b = _subjects(first, second)
     fed = a if a.inputs else b
+    if given is None and not fed.is_typed and b.inputs:
+        fed = b
     feeds = fed.feeds(given) if given is not None else random_inputs(fed.inputs, seed)
     said = "the inputs given" if given is not None else describe(feeds, seed)
-    left, right = a.run(feeds, layers=layers), b.run(b.positioned(feeds, a), layers=layers)
+    left = a.run(a.positioned(feeds, b), layers=layers)
+    right = b.run(b.positioned(feeds, a), layers=layers)
     outputs = [array_difference(name, x, y, rtol, atol) for name, x, y in a.paired(left.outputs, b, right.outputs)]
     only_a, only_b = a.alone(left.outputs, right.outputs), b.alone(right.outputs, left.outputs)
     if a.declares and not isinstance(b, Recorded):

@@ -55,6 +55,11 @@ class Subject:
         """Run it on arrays by input name; with `layers`, intermediate tensors come too."""
         raise NotImplementedError
 
+    @property
+    def is_typed(self) -> bool:
+        """Whether the types and shapes of its inputs are known."""
+        return all(value.dtype is not None and value.shape is not None for value in self.inputs)
+
     def feeds(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The given arrays by the names of the inputs: by name, or the only one for the only one.
 
