@@ -48,7 +48,8 @@ def write(
     target = Path(path)
     record = _target_format(path, to)
     keeps_graph = model.dialect is not None and model.dialect == record.target_dialect
-    lost = losses(model, model, record, keeps_graph=keeps_graph, weights_only=False, sharded=shard_size is not None)
+    sharded, name = shard_size is not None, target.name
+    lost = losses(model, model, record, keeps_graph=keeps_graph, weights_only=False, sharded=sharded, name=name)
     program = model.program if keeps_graph or record.keeps & Holds.GRAPH else None
     told = replace(model, program=program, notices=[*model.notices, *lost])
     report = _finish(told, record.sink(target, force=force, shard_size=shard_size), record, Plan())
@@ -120,7 +121,7 @@ def convert(
     if not dry_run:
         sink.require_free()
     model = _edited(opened, changes, record, keeps_graph=chosen.keeps_graph)
-    result = _converted(model, chosen, record, weights_only=weights_only, sharded=shard_size is not None)
+    result = _converted(model, chosen, record, sink, weights_only=weights_only)
     if strict:
         _require_lossless(result)
     verification = _verified(model, result, str(source)) if verify else None
@@ -157,7 +158,7 @@ def _without_parts(model: Model, record: Format) -> Model:
     return model
 
 
-def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool, sharded: bool) -> Model:
+def _converted(model: Model, chosen: Plan, record: Format, sink: Sink, *, weights_only: bool) -> Model:
     """The model as it is to be written, with a notice of everything that it lacks by then."""
     try:
         result = chosen.run(model)
@@ -166,8 +167,8 @@ def _converted(model: Model, chosen: Plan, record: Format, *, weights_only: bool
         if may_do_without and not isinstance(error, UnknownNameError):  # else it is a name that was misspelt
             error.advise("--weights-only moves the tensors without the graph")
         raise
-    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sharded}
-    result.notices.extend(losses(model, result, record, **how))
+    how = {"keeps_graph": chosen.keeps_graph, "weights_only": weights_only, "sharded": sink.shard_size is not None}
+    result.notices.extend(losses(model, result, record, **how, name=sink.target.name))
     return result
 
 
