@@ -136,6 +136,9 @@ BY_TORCH_STORAGE = {d.torch_storage: d for d in _TABLE if d.torch_storage is not
 
 #: Types of torch whose elements are bytes with several of ours each, side by side in the last dimension.
 TORCH_PACKED = {"float4_e2m1fn_x2": ALL["float4_e2m1fn"]}
+_NARROW = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8))
+#: What torch calls its types: no file has tensors of the integers of less than a byte, but settings name them.
+TORCH_NAMES = frozenset((*BY_TORCH, *TORCH_PACKED, *_NARROW))
 
 FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = ALL["float32"], ALL["float64"], ALL["float16"], ALL["bfloat16"]
 INT8, INT16, INT32, INT64 = ALL["int8"], ALL["int16"], ALL["int32"], ALL["int64"]

@@ -201,7 +201,7 @@ def test_plain_values_of_checkpoints(tmp_path: Path) -> None:
         "device": "cuda:1",
         "counts.a": 1,
     }
-    assert [notice.names for notice in model.notices] == [("dtype",)]
+    assert [notice.names for notice in model.notices] == [("counts",)]
 
 
 # Refusing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -38,20 +39,20 @@ def same(left: Any, right: Any, path: str = "") -> None:
     elif isinstance(left, argparse.Namespace):
         same(vars(left), right, path)
     elif isinstance(left, dict):
-        assert isinstance(right, dict), path
+        without = (collections.defaultdict,) if path else (collections.defaultdict, dict)  # names alone have an order
+        assert type(left) is type(right) or type(left) in without, path
         assert [(type(key), key) for key in left] == [(type(key), key) for key in right], path
         for key in left:
             same(left[key], right[key], f"{path}.{key}")
         assert getattr(left, "_metadata", None) == getattr(right, "_metadata", None), path
     elif isinstance(left, (list, tuple)):
         assert len(left) == len(right), path
-        assert isinstance(right, list) == isinstance(left, list), path
+        assert type(right) is type(left), path
         for index, (one, other) in enumerate(zip(left, right, strict=True)):
             same(one, other, f"{path}.{index}")
-    elif isinstance(left, torch.device):
-        assert str(left) == right
     elif isinstance(left, set):
-        assert left == set(right)
+        assert type(left) is type(right), path
+        assert left == right, path
     else:
         assert type(left) is type(right), path
         assert repr(left) == repr(right), path

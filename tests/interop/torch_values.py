@@ -156,6 +156,21 @@ def special() -> dict[str, Any]:
     return {"bits": bits.view(torch.float32), "none": torch.zeros(0, 3), "scalar": torch.tensor(-0.0)}
 
 
+def settings() -> dict[str, Any]:
+    """Plain values that `weights_only` loads beside tensors."""
+    names = {str(kind): kind for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
+    return {
+        "types": names,
+        "layouts": [torch.strided, torch.sparse_coo, torch.sparse_csr, torch.jagged],
+        "devices": [torch.device("cuda", 1), torch.device("meta"), torch.device("cpu:0")],
+        "sizes": (torch.Size(()), torch.Size((1, 2)), (1, 2)),
+        "sets": [set(), {torch.int8, torch.device("cpu"), (1, torch.Size((2,))), b"a", None}],
+        "bytes": [bytearray(), bytearray(b"\0\xff"), b"", b"\0\xff"],
+        "counters": [collections.Counter(), collections.Counter("abca"), collections.Counter([1, 1, 2])],
+        "w": torch.ones(2),
+    }
+
+
 def counted() -> dict[str, Any]:
     return {
         "size": torch.Size((2, 3)),
@@ -217,6 +232,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "sparse": sparse,
     "special": special,
     "values": counted,
+    "settings": settings,
     "integer keys": lambda: {0: torch.ones(1), 1: {2: torch.zeros(2)}},
     "meta": lambda: {"w": torch.empty(3, 4, device="meta"), "b": torch.ones(1)},
     "conjugated": lambda: {"c": torch.tensor([1 + 2j]).conj(), "n": torch._neg_view(torch.ones(2))},

@@ -29,6 +29,11 @@ def test_names_are_not_allowed_by_their_neighbours(name):
     assert not is_allowed(name)
 
 
+def test_types_that_no_tensor_has_are_allowed():
+    assert all(is_allowed(Global("torch", name)) for name in ("int1", "int4", "int7", "uint1", "uint7"))
+    assert not is_allowed(Global("torch", "int0"))
+
+
 def test_values_tensors_and_arrays_are_allowed():
     names = [("builtins", "set"), ("torch._utils", "_rebuild_tensor_v2"), ("torch", "float32"), ("numpy", "dtype")]
     names += [("torch", "FloatStorage"), ("torch.cuda", "HalfTensor"), ("collections", "OrderedDict")]

@@ -5,10 +5,15 @@ import pytest
 from panmodel import dtypes
 from panmodel.errors import CorruptError, LimitError
 from panmodel.limits import DEFAULT
-from panmodel.wire.pickle import Global, Object
+from panmodel.wire.pickle import Dictionary, Global, Object
 from panmodel.wire.torch_names import AllowList
-from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
+from panmodel.wire.torch_records import PlainValue, Sizes, StorageBytes, StorageRecord, TensorRecord, TorchValue
 
+_DICTIONARIES: dict[str, tuple[object, ...]] = {
+    "OrderedDict": ([("a", 2)],),
+    "Counter": ({"a": 2},),
+    "defaultdict": (Global("builtins", "int"), {"a": 2}),
+}
 STORAGE = StorageRecord("0", dtypes.FLOAT32, "cpu", 48, StorageBytes(48))
 
 
@@ -26,12 +31,15 @@ def test_the_last_element_must_lie_in_the_storage() -> None:
 
 
 def test_plain_values_are_made_of_plain_values() -> None:
-    assert made("torch", "device", "cpu") == "cpu"
+    assert made("torch", "device", "cuda", 1) == TorchValue("device", "cuda:1")
+    assert made("torch", "device", "npu:0") == PlainValue("torch.device", "npu:0")
+    assert isinstance(made("torch", "Size", (2, 3)), Sizes)
     assert made("_codecs", "encode", "\u00e9", "latin1") == b"\xe9"
     assert made("__builtin__", "complex", 1.0, -2.0) == 1 - 2j
     assert made("builtins", "bytearray", b"ab") == bytearray(b"ab")
     assert made("collections", "OrderedDict", [["a", 1]]) == {"a": 1}
-    assert made("collections", "Counter", {"a": 2}) == {"a": 2}
+    kinds = {name: made("collections", name, *args) for name, args in _DICTIONARIES.items()}
+    assert all(isinstance(item, Dictionary) and (item, item.kind) == ({"a": 2}, name) for name, item in kinds.items())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from panmodel.io.source import MemorySource
 from panmodel.wire.pickle import Global, Object
 from panmodel.wire.torch_container import load
 from panmodel.wire.torch_names import AllowList
-from panmodel.wire.torch_records import PlainValue
+from panmodel.wire.torch_records import Listed, PlainValue
 
 VALUES = [
     datetime.date(2024, 2, 29),
@@ -62,6 +62,8 @@ def test_containers_are_plain_ones(protocol: int) -> None:
     values.append(collections.OrderedDict(a=1))  # type: ignore[arg-type]
     found = load(MemorySource(pickle.dumps(values, protocol)))
     assert isinstance(found.value, list) and not found.unknown
+    kinds = [item.kind if isinstance(item, Listed) else type(item).__name__ for item in found.value]
+    assert kinds[:3] == ["set", "frozenset", "deque"]
     plain = [sorted(item) if isinstance(item, (set, frozenset)) else item for item in found.value]
     assert plain == [[1, 2], [3], [4, 5], b"\0\xff", b"", bytearray(b"ab"), 1 - 2j, {"a": 1}]
 

@@ -11,9 +11,9 @@ from panmodel.errors import UnsupportedError
 from panmodel.io.sink import Sink
 from panmodel.io.source import FileSource
 from panmodel.model.tensor import ArrayTensor
-from panmodel.wire.pickle import Dictionary
+from panmodel.wire.pickle import Dictionary, Global
 from panmodel.wire.torch_container import Loaded, load
-from panmodel.wire.torch_records import ComposedRecord, MetaRecord, Quantizer, TensorRecord
+from panmodel.wire.torch_records import ComposedRecord, MetaRecord, Quantizer, Sizes, TensorRecord, TorchValue
 from panmodel.wire.torch_writing import (
     MetaTensor,
     NestedTensor,
@@ -24,6 +24,8 @@ from panmodel.wire.torch_writing import (
     save,
     state_dict,
 )
+
+_NAMED = {"dtype": "float16", "layout": "sparse_coo", "qscheme": "per_tensor_affine"}
 
 
 def loaded(folder: Path, value: object) -> Loaded:
@@ -62,11 +64,18 @@ def test_values_and_containers(tmp_path: Path) -> None:
         "complex": 1 - 2j,
         "set": SetOf((1, 2)),
         "ordered": Dictionary({"x": 1}),
+        "counter": Dictionary({"x": 2}, "Counter"),
         "large": 1 << 70,
+        "bytearray": bytearray(b"\0\xff"),
+        "empty": bytearray(),
+        "size": Sizes((2, 3)),
+        "device": TorchValue("device", "cuda:1"),
     }
-    found = loaded(tmp_path, value).value
-    assert found == {**value, "set": [1, 2]}
-    assert isinstance(found["ordered"], Dictionary)
+    named = {kind: TorchValue(kind, name) for kind, name in _NAMED.items()}
+    found = loaded(tmp_path, {**value, **named}).value
+    assert found == {**value, "set": [1, 2], **{kind: Global("torch", name) for kind, name in _NAMED.items()}}
+    assert [type(found[key]) for key in ("ordered", "size", "bytearray")] == [Dictionary, Sizes, bytearray]
+    assert [found[key].kind for key in ("ordered", "counter", "set")] == ["OrderedDict", "Counter", "set"]
 
 
 def test_parameters_and_gradients(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ _TORCHSCRIPT = re.compile(
 @cache
 def _allowed() -> frozenset[Global]:
     found = {Global(module, name) for module, names in _OTHERS.items() for name in names}
-    found |= {Global("torch", name) for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE)}
+    found |= {Global("torch", name) for name in (*dtypes.TORCH_NAMES, *dtypes.BY_TORCH_STORAGE)}
     found |= {Global("torch", name) for name in _TORCH}
     found |= {Global("numpy", name) for name in SCALAR_TYPES} | {Global("ml_dtypes", name) for name in OF_ML_DTYPES}
     return frozenset(found | {Global(module, name) for module in ("builtins", "__builtin__") for name in _VALUES})

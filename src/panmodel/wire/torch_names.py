@@ -19,17 +19,22 @@ from panmodel.limits import DEFAULT, Limits
 from panmodel.wire.pickle import Constructor, Global, describe
 from panmodel.wire.torch_numpy import OF_ML_DTYPES, SCALAR_TYPES, Arrays
 from panmodel.wire.torch_rebuild import FUNCTIONS, Rebuilding
-from panmodel.wire.torch_records import ArrayRecord, SubclassRecord, TensorRecord
+from panmodel.wire.torch_records import (
+    LAYOUTS,
+    QUANTIZATION_SCHEMES,
+    ArrayRecord,
+    PlainValue,
+    Sizes,
+    SubclassRecord,
+    TensorRecord,
+    TorchValue,
+    torch_value,
+)
 from panmodel.wire.torch_values import Values, are_counts, is_count
 
 UNTYPED_STORAGES = frozenset({Global("torch.storage", "UntypedStorage"), Global("torch", "UntypedStorage")})
 #: Names of `torch` that appear as values.
 _MENTIONED = (
-    "per_tensor_affine",
-    "per_channel_affine",
-    "per_tensor_symmetric",
-    "per_channel_symmetric",
-    "per_channel_affine_float_qparams",
     "contiguous_format",
     "channels_last",
     "channels_last_3d",
@@ -37,7 +42,6 @@ _MENTIONED = (
     "Tensor",
     "Generator",
 )
-_LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")
 #: Classes of the standard library and others that hold plain data, and that checkpoints are full of.
 _DATA_CLASSES = (
     ("argparse", "Namespace"),
@@ -160,9 +164,9 @@ class _Constructors(Mapping[Global, Constructor | None]):
 def _of_python() -> dict[Global, _Maker]:
     known: dict[Global, _Maker] = {
         Global("collections", "OrderedDict"): lambda names: names.values.dictionary,
-        Global("collections", "Counter"): lambda names: names.values.dictionary,
+        Global("collections", "Counter"): lambda names: names.values.counter,
         Global("collections", "defaultdict"): lambda names: names.values.default_dictionary,
-        Global("collections", "deque"): lambda names: names.values.listed,
+        Global("collections", "deque"): _listed("deque"),
         Global("_codecs", "encode"): lambda names: names.values.encoded,
         Global("decimal", "Decimal"): lambda names: names.values.number_in_words("decimal.Decimal"),
         Global("fractions", "Fraction"): lambda names: names.values.number_in_words("fractions.Fraction"),
@@ -174,7 +178,7 @@ def _of_python() -> dict[Global, _Maker]:
         for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath"):
             known[Global(module, name)] = lambda names: names.values.path
     for module in ("builtins", "__builtin__"):  # protocol 2 names them as Python 2 did
-        known |= {Global(module, kind): lambda names: names.values.listed for kind in ("set", "frozenset")}
+        known |= {Global(module, kind): _listed(kind) for kind in ("set", "frozenset")}
         known |= {Global(module, name): _steps(name) for name in ("range", "xrange", "slice")}
         known[Global(module, "bytearray")] = lambda names: names.values.byte_array
         known[Global(module, "bytes")] = lambda names: names.values.empty_bytes
@@ -183,6 +187,10 @@ def _of_python() -> dict[Global, _Maker]:
         known[Global(module, "_reconstructor")] = lambda names: names.values.reconstructed
         known[Global(module, "__newobj__")] = lambda names: names.values.instance
     return known
+
+
+def _listed(kind: str) -> _Maker:
+    return lambda names: names.values.listed(kind)
 
 
 def _moment(kind: str) -> _Maker:
@@ -211,7 +219,7 @@ def _generator(name: str) -> _Maker:
 def _of_torch() -> dict[Global, _Maker | None]:
     known: dict[Global, _Maker | None] = dict.fromkeys(UNTYPED_STORAGES) | dict.fromkeys(
         Global("torch", name)
-        for name in (*dtypes.BY_TORCH, *dtypes.TORCH_PACKED, *dtypes.BY_TORCH_STORAGE, *_MENTIONED, *_LAYOUTS)
+        for name in (*dtypes.TORCH_NAMES, *dtypes.BY_TORCH_STORAGE, *QUANTIZATION_SCHEMES, *LAYOUTS, *_MENTIONED)
     )
     for name, dtype in dtypes.BY_TORCH_STORAGE.items():
         known[Global("torch", name.removesuffix("Storage") + "Tensor")] = _empty(dtype)
@@ -237,23 +245,24 @@ def _rebuilding(function: Callable[[Rebuilding, tuple[object, ...]], object]) ->
 
 
 def _size(where: str) -> Constructor:
-    """torch.Size((2, 3)), as a tuple."""
+    """torch.Size((2, 3))."""
 
-    def make(args: tuple[object, ...]) -> tuple[int, ...]:
+    def make(args: tuple[object, ...]) -> Sizes:
         if len(args) != 1 or not are_counts(tuple(args[0]) if isinstance(args[0], list) else args[0]):
             raise CorruptError("a torch.Size is made of other things than dimensions", where=where)
-        return tuple(args[0])  # type: ignore[arg-type]
+        return Sizes(args[0])  # type: ignore[arg-type]
 
     return make
 
 
 def _device(where: str) -> Constructor:
-    """torch.device("cuda", 0), as "cuda:0"."""
+    """torch.device("cuda", 0); one that torch does not have without a package of its maker is told in words."""
 
-    def make(args: tuple[object, ...]) -> str:
+    def make(args: tuple[object, ...]) -> TorchValue | PlainValue:
         if len(args) not in (1, 2) or not isinstance(args[0], str) or not all(is_count(index) for index in args[1:]):
             raise CorruptError("a torch.device is made of other things than a name and a number", where=where)
-        return ":".join([args[0], *(str(index) for index in args[1:])])
+        name = ":".join([args[0], *(str(index) for index in args[1:])])
+        return torch_value("device", name) or PlainValue("torch.device", name)
 
     return make
 
@@ -274,7 +283,7 @@ def _layout(where: str) -> Constructor:
 
     def make(args: tuple[object, ...]) -> Global:
         name = args[0].removeprefix("torch.") if len(args) == 1 and isinstance(args[0], str) else ""
-        if name not in _LAYOUTS:
+        if name not in LAYOUTS:
             raise CorruptError(f"{describe(args[0] if args else None)} is no layout of a tensor", where=where)
         return Global("torch", name)
 

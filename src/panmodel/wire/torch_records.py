@@ -8,16 +8,28 @@ Source: torch/_utils.py (the rebuild functions), torch/storage.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
+from panmodel import dtypes
 from panmodel.dtypes import DType
 from panmodel.io.source import Extent, MemorySource
 from panmodel.wire.pickle import Global
 from panmodel.wire.zip import Archive, RunningCrc, StandingCrc
 
 _NO_BYTES = Extent(MemorySource(b"", ""), 0, 0)
+LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")
+QUANTIZATION_SCHEMES: tuple[str, ...] = ("per_tensor_affine", "per_channel_affine", "per_tensor_symmetric")
+QUANTIZATION_SCHEMES += ("per_channel_symmetric", "per_channel_affine_float_qparams")
+#: Devices that torch knows without a package of its maker, and their numbers, of which there are 128.
+_DEVICE = re.compile(
+    r"(cpu|cuda|ipu|xpu|mkldnn|opengl|opencl|ideep|hip|ve|fpga|maia|xla|lazy|vulkan|mps|meta|hpu|mtia|privateuseone)"
+    r"(:([0-9]|[1-9][0-9]|1[01][0-9]|12[0-7]))?"
+)
+_NAMES = {"dtype": dtypes.TORCH_NAMES, "layout": frozenset(LAYOUTS), "qscheme": frozenset(QUANTIZATION_SCHEMES)}
 
 
 @dataclass(eq=False, slots=True)
@@ -252,3 +264,55 @@ class PlainValue:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class TorchValue:
+    """A value of one of torch's own classes that is no tensor; made by `torch_value` alone, which knows them all.
+
+    Attributes:
+        kind: Its class: one of `TorchValue.KINDS`.
+        name: What it is ("float16", "sparse_coo", "per_tensor_affine", "cuda:0").
+    """
+
+    KINDS: ClassVar[tuple[str, ...]] = (*_NAMES, "device")
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.kind == "device" else f"torch.{self.name}"
+
+
+def torch_value(kind: str, name: object) -> TorchValue | None:
+    """The value of that class and name; None if torch has none."""
+    if not isinstance(name, str):
+        return None
+    there = _DEVICE.fullmatch(name) if kind == "device" else name in _NAMES.get(kind, ())
+    return TorchValue(kind, name) if there else None
+
+
+def named_value(name: Global) -> TorchValue | None:
+    """The value that a pickle means by a name; None if it means something else."""
+    if name.module != "torch":
+        return None
+    return next((made for kind in _NAMES if (made := torch_value(kind, name.name))), None)
+
+
+class Sizes(tuple[int, ...]):
+    """A torch.Size."""
+
+    __slots__ = ()
+
+
+class Listed(list[object]):
+    """What a set or deque holds, in the order of the file.
+
+    Args:
+        kind: "set", "frozenset" or "deque".
+        items: What it holds.
+    """
+
+    def __init__(self, kind: str, items: Iterable[object] = ()) -> None:
+        super().__init__(items)
+        self.kind = kind

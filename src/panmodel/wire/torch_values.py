@@ -8,7 +8,7 @@ from typing import TypeGuard
 from panmodel.errors import CorruptError, LimitError, UnsupportedError
 from panmodel.limits import Limits
 from panmodel.wire.pickle import Constructor, Dictionary, Global, Object, describe, stored_bytes
-from panmodel.wire.torch_records import PlainValue
+from panmodel.wire.torch_records import Listed, PlainValue, TorchValue
 
 _OBJECT = {Global(module, "object") for module in ("builtins", "__builtin__")}
 _LATIN = ("latin1", "latin-1")
@@ -61,7 +61,7 @@ class Values(Making):
     """Constructors of containers, bytes, numbers and the like."""
 
     def dictionary(self, args: tuple[object, ...]) -> Dictionary:
-        """OrderedDict([items]), Counter([items])."""
+        """OrderedDict([items])."""
         made = Dictionary()
         if len(args) > 1:
             raise self.corrupt(f"a dictionary is made of {len(args)} values")
@@ -76,19 +76,31 @@ class Values(Making):
             made[pair[0]] = pair[1]
         return made
 
+    def counter(self, args: tuple[object, ...]) -> Dictionary:
+        """Counter([items])."""
+        made = self.dictionary(args)
+        made.kind = "Counter"
+        return made
+
     def default_dictionary(self, args: tuple[object, ...]) -> Dictionary:
         """defaultdict(factory[, items]); the factory is forgotten."""
-        return self.dictionary(args[1:])
+        made = self.dictionary(args[1:])
+        made.kind = "defaultdict"
+        return made
 
-    def listed(self, args: tuple[object, ...]) -> list[object]:
-        """set([…]), deque([…][, maxlen]) as a list in the order of the file."""
-        if not all(isinstance(arg, (list, tuple)) for arg in args[:1]) or len(args) > 2:
-            raise self.corrupt("a set or deque is made of something else than a list")
-        if not all(arg is None or is_count(arg) for arg in args[1:]):
-            raise self.corrupt("the length of a deque is no number")
-        items: tuple[object, ...] | list[object] = args[0] if args else ()  # type: ignore[assignment]
-        self.copying(len(items))
-        return list(items)
+    def listed(self, kind: str) -> Constructor:
+        """set([…]), deque([…][, maxlen]) with its elements in the order of the file."""
+
+        def make(args: tuple[object, ...]) -> Listed:
+            if not all(isinstance(arg, (list, tuple)) for arg in args[:1]) or len(args) > 2:
+                raise self.corrupt("a set or deque is made of something else than a list")
+            if not all(arg is None or is_count(arg) for arg in args[1:]):
+                raise self.corrupt("the length of a deque is no number")
+            items: tuple[object, ...] | list[object] = args[0] if args else ()  # type: ignore[assignment]
+            self.copying(len(items))
+            return Listed(kind, items)
+
+        return make
 
     def encoded(self, args: tuple[object, ...]) -> bytes:
         """_codecs.encode(text, "latin1"), by which protocol 2 writes bytes."""
@@ -207,7 +219,7 @@ class Values(Making):
 def _is_key(value: object) -> bool:
     """Whether a dictionary takes it for a key: a plain value, or a tuple of some."""
     parts = value if isinstance(value, tuple) else (value,)
-    return all(part is None or isinstance(part, (str, bytes, int, float, Global)) for part in parts)
+    return all(part is None or isinstance(part, (str, bytes, int, float, Global, TorchValue)) for part in parts)
 
 
 def _moment(kind: str, packed: bytes) -> str | None:

@@ -23,6 +23,7 @@ from panmodel.dtypes import DType
 from panmodel.errors import UnsupportedError, listed
 from panmodel.io.sink import StagedFile
 from panmodel.wire.pickle import Dictionary, Global, Object, PersistentId, dump
+from panmodel.wire.torch_records import Sizes, TorchValue
 from panmodel.wire.writable import Writable
 from panmodel.wire.zip_writer import ArchiveWriter
 
@@ -138,8 +139,9 @@ def save(value: object, staged: StagedFile, *, root: str = "archive") -> None:
     """Write a value as torch.save does. Bytes of tensors pass through in pieces.
 
     Args:
-        value: dict, `Dictionary` (an OrderedDict with its attributes), list, tuple, `SetOf` within each other; tensors
-            as one of `AnyTensor`; None, bool, int, float, complex, str and bytes.
+        value: dict, `Dictionary` (an OrderedDict with its attributes, or a Counter), list, tuple, `Sizes`, `SetOf`
+            within each other; tensors as one of `AnyTensor`; None, bool, int, float, complex, str, bytes, bytearray and
+            `TorchValue`.
         staged: The file to write.
         root: The folder in the archive.
 
@@ -175,6 +177,8 @@ def _rebuild(name: str) -> Global:
 
 
 _ORDERED_DICT = Global("collections", "OrderedDict")
+_COUNTER = Global("collections", "Counter")
+_SIZE = Global("torch", "Size")
 _UNTYPED = Global("torch.storage", "UntypedStorage")
 _LAYOUT = Global("torch.serialization", "_get_layout")
 
@@ -192,19 +196,18 @@ class _Pickling:
     plain: list[PlainTensor] = field(default_factory=list)
 
     def value(self, value: object) -> object:
-        if isinstance(value, Dictionary):
+        if isinstance(value, Dictionary) and value.kind != "Counter":
             return self._ordered(value)
         if isinstance(value, dict):
-            return {self.value(key): self.value(item) for key, item in value.items()}
+            items = {self.value(key): self.value(item) for key, item in value.items()}
+            return Object(_COUNTER, (items,)) if isinstance(value, Dictionary) else items
+        if isinstance(value, Sizes):
+            return Object(_SIZE, (tuple(value),))
         if isinstance(value, (list, tuple)):
             return type(value)(self.value(item) for item in value)
         if isinstance(value, SetOf):
             return Object(Global("builtins", "set"), ([self.value(item) for item in value.items],))
-        if isinstance(value, complex):
-            return Object(Global("builtins", "complex"), (value.real, value.imag))
-        if isinstance(value, bytes):
-            return Object(Global("_codecs", "encode"), (value.decode("latin-1"), "latin1"))
-        return self._tensor(value)
+        return self._tensor(value) if isinstance(value, AnyTensor) else _plain_value(value)
 
     def _ordered(self, value: Dictionary) -> Object:
         made = Object(_ORDERED_DICT, items=[(self.value(key), self.value(item)) for key, item in value.items()])
@@ -212,7 +215,7 @@ class _Pickling:
             made.states.append({key: self.value(item) for key, item in value.attributes.items()})
         return made
 
-    def _tensor(self, value: object) -> object:
+    def _tensor(self, value: AnyTensor) -> Object:
         match value:
             case PlainTensor():
                 return self._plain(value)
@@ -222,19 +225,19 @@ class _Pickling:
                 return Object(_rebuild("qtensor"), (*view, quantizer, data.requires_grad, Object(_ORDERED_DICT)))
             case SparseTensor(layout, parts, size, coalesced):
                 told = (coalesced,) if layout == "sparse_coo" and coalesced is not None else ()
-                made = (*map(self._plain, parts), Object(Global("torch", "Size"), (size,)), *told)
+                made = (*map(self._plain, parts), Object(_SIZE, (size,)), *told)
                 return Object(_rebuild("sparse_tensor"), (Object(_LAYOUT, (f"torch.{layout}",)), made))
             case NestedTensor(parts):
                 return Object(_rebuild("nested_tensor"), tuple(self._plain(part) for part in parts))
-            case MetaTensor(dtype, size, strides):
-                return Object(_rebuild("meta_tensor_no_storage"), (Global("torch", dtype), size, strides, False))
-        return value
+        assert isinstance(value, MetaTensor)
+        kind = Global("torch", value.dtype)
+        return Object(_rebuild("meta_tensor_no_storage"), (kind, value.size, value.strides, False))
 
-    def _plain(self, tensor: PlainTensor) -> object:
+    def _plain(self, tensor: PlainTensor) -> Object:
         """The call that rebuilds a tensor."""
         self.plain.append(tensor)
         if not _is_plain(tensor.content):
-            return None  # `save` refuses it, with all others of its kind
+            return Object(_ORDERED_DICT)  # `save` refuses it, with all others of its kind
         dtype, hooks = tensor.content.dtype, Object(_ORDERED_DICT)
         view = self._view(tensor.content, Global("torch", dtype.torch_storage) if dtype.torch_storage else None)
         grad = tensor.requires_grad and not tensor.parameter
@@ -252,6 +255,21 @@ class _Pickling:
         if content.dtype in _PACKED:
             shape = (*shape[:-1], shape[-1] * content.dtype.bits // 8)
         return storage, 0, shape, _strides(shape)
+
+
+def _plain_value(value: object) -> object:
+    """The name or call by which a value is pickled, if it is none that pickles have an opcode for."""
+    if isinstance(value, complex):
+        return Object(Global("builtins", "complex"), (value.real, value.imag))
+    if isinstance(value, bytes):
+        return Object(Global("_codecs", "encode"), (value.decode("latin-1"), "latin1"))
+    if isinstance(value, bytearray):
+        return Object(Global("builtins", "bytearray"), (value.decode("latin-1"), "latin1"))
+    if not isinstance(value, TorchValue):
+        return value
+    if value.kind == "layout":
+        return Object(_LAYOUT, (str(value),))
+    return Object(Global("torch", "device"), (value.name,)) if value.kind == "device" else Global("torch", value.name)
 
 
 def _strides(shape: Sequence[int]) -> tuple[int, ...]:

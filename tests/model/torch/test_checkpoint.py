@@ -14,13 +14,16 @@ from panmodel.wire.pickle import Dictionary, Global, Object
 from panmodel.wire.torch_records import (
     ArrayRecord,
     ComposedRecord,
+    Listed,
     MetaRecord,
     PlainValue,
     Quantizer,
+    Sizes,
     StorageBytes,
     StorageRecord,
     SubclassRecord,
     TensorRecord,
+    TorchValue,
 )
 
 STORAGE = StorageRecord("0", dtypes.FLOAT32, "cpu", 16, StorageBytes(16))
@@ -48,7 +51,7 @@ def test_names_are_paths() -> None:
 
 def test_keys_of_bytes_are_their_text() -> None:
     found = contents({b"w": record(1), "é".encode(): record(1), b"\xff": record(1), "b": bytearray(b"\xff")}, "a.pt")
-    assert list(found.tensors) == ["w", "é", "ÿ"] and dict(scalars(found.root)) == {"b": b"\xff"}
+    assert list(found.tensors) == ["w", "é", "ÿ"] and found.root.get("b") == bytearray(b"\xff")  # type: ignore[union-attr]
     assert found.changed == {"keys of dictionaries as text": ["", "", ""]}
 
 
@@ -135,13 +138,13 @@ def test_what_is_simplified_or_left_out_is_said() -> None:
         "args": space,
         "path": PlainValue("pathlib.Path", "runs/1"),
         "mine": SubclassRecord(Global("my", "Tensor"), record(1)),
-        "type": Global("torch", "float16"),
+        "type": Global("torch", "Tensor"),
         "call": Object(Global("torch._C", "Generator")),
     }
     found = contents(value, "a.pt")
     assert list(found.tensors) == ["array", "mine"]
     assert found.opaque == ["dates", "call"]
-    assert dict(scalars(found.root)) == {"args.lr": 0.1, "path": "runs/1", "type": "torch.float16"}
+    assert dict(scalars(found.root)) == {"args.lr": 0.1, "path": "runs/1", "type": "torch.Tensor"}
     assert {name for names in found.changed.values() for name in names} == {"array", "args", "path", "mine", "type"}
 
 
@@ -151,6 +154,31 @@ def test_what_is_simplified_goes_by_the_name_of_its_tensor() -> None:
         "a.pt",
     )
     assert found.changed == {"numpy arrays as tensors": ["w"]}
+
+
+def test_plain_values_stay_what_they_are() -> None:
+    device = TorchValue("device", "cpu")
+    value = {"type": Global("torch", "int4"), "device": device, "sizes": Sizes((1, 2)), "w": record(1)}
+    value |= {"count": Dictionary({"x": 1}, "Counter"), "set": Listed("set", [device, (1, Global("torch", "int8"))])}
+    found = contents(value, "a.pt")
+    kinds = {key: child.kind for key, child in branch(found).items if isinstance(child, Branch)}
+    assert kinds == {"sizes": "Size", "count": "Counter", "set": "set"}
+    assert branch(found).get("type") == TorchValue("dtype", "int4") and branch(found).get("device") == device
+    assert not found.changed
+
+
+def test_containers_that_torch_does_not_load_without_trust_are_said_to_be_others() -> None:
+    odd = Dictionary({"w": record(1)})
+    odd.attributes["_metadata"] = Dictionary({"": {"version": 1}})
+    same, odd.attributes["more"] = contents(odd, "a.pt"), 1
+    assert not same.changed
+    value = {"deque": Listed("deque", [1]), "frozen": Listed("frozenset", [1]), "really": frozenset({2})}
+    value |= {"sets": Listed("set", [Listed("frozenset", [1])]), "default": Dictionary({}, "defaultdict"), "odd": odd}
+    found = contents(value, "a.pt")
+    kinds = {key: child.kind for key, child in branch(found).items if isinstance(child, Branch)}
+    made = ["list", "set", "set", "list", "OrderedDict", "OrderedDict"]
+    assert kinds == dict(zip(value, made, strict=True))
+    assert {name.partition(".")[0] for names in found.changed.values() for name in names} == value.keys()
 
 
 def test_objects_without_names_of_their_values_are_tuples() -> None:

@@ -8,6 +8,7 @@ from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.torch.placing import placed
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node
 from panmodel.wire.pickle import Dictionary
+from panmodel.wire.torch_records import Sizes
 from panmodel.wire.torch_writing import MetaTensor, NestedTensor, PlainTensor, QuantizedTensor, SetOf, SparseTensor
 
 CODES = ArrayTensor(np.zeros(3, np.int8))
@@ -31,6 +32,9 @@ def test_tensors_come_into_their_places() -> None:
     listed = Branch("list", ((0, Branch("tuple", ((0, 1),))), (1, Branch("set", ((0, 2),)))))
     assert placed(listed, {}, "a.pt") == [(1,), SetOf((2,))]
     assert placed(Leaf("w"), {"w": WEIGHT}, "a.pt") == PlainTensor("w", WEIGHT)
+    found = placed(branch("dict", c=Branch("Counter", (("x", 2),)), s=Branch("Size", ((0, 2),))), {}, "a.pt")
+    assert found == {"c": {"x": 2}, "s": (2,)} and isinstance(found, dict)
+    assert isinstance(found["c"], Dictionary) and found["c"].kind == "Counter" and isinstance(found["s"], Sizes)
 
 
 def test_tensors_without_a_place_are_refused() -> None:

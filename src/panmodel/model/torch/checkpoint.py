@@ -11,6 +11,7 @@ from panmodel.errors import LimitError, UnsupportedError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.classes import is_foreign
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
+from panmodel.model.torch.containers import has_more_attributes, key_text, kind_of, nested_lists, versions
 from panmodel.model.torch.modules import (
     ModuleContents,
     attributes,
@@ -21,7 +22,7 @@ from panmodel.model.torch.modules import (
     module_contents,
 )
 from panmodel.model.torch.optimizer_objects import is_optimizer, state_dict
-from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_key, is_scalar, leaves
+from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_element, is_key, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
 from panmodel.wire.pickle import GETATTR, PARTIAL, Dictionary, Global, Object, describe
 from panmodel.wire.torch_records import (
@@ -31,12 +32,12 @@ from panmodel.wire.torch_records import (
     PlainValue,
     SubclassRecord,
     TensorRecord,
+    TorchValue,
+    named_value,
 )
 
 #: Containers may hold each other so that there are far more ways to a thing than things.
 _REPEATS, _FEW = 8, 100_000
-_FEW_PARTS = 8  # of a tuple that is a key
-_LONGEST_KEY = 1000  # bytes of a key that are its name
 
 Record: TypeAlias = TensorRecord | ArrayRecord
 
@@ -130,7 +131,7 @@ class _Walk:
     def node(self, value: object, path: tuple[str, ...]) -> Node:
         """The skeleton of a value, whose tensors are put under their names."""
         self._count(path)
-        if is_scalar(value):
+        if is_scalar(value) or isinstance(value, (bytearray, TorchValue)):
             return value
         if isinstance(value, TensorRecord):
             return self._tensor(value, path)
@@ -185,8 +186,12 @@ class _Walk:
 
     def _other(self, value: object, path: tuple[str, ...]) -> Node:
         if isinstance(value, ComposedRecord):
+            if value.parameter:
+                self._changed("parameters that are made of several tensors as no parameters", path)
             return composed_branch(value, lambda part, key: self._leaf(part, (*path, key)))
         if isinstance(value, MetaRecord):
+            if value.requires_grad:
+                self._changed("parameters without elements as no parameters", path)
             shape, strides = (Branch("tuple", tuple(enumerate(sizes))) for sizes in (value.shape, value.strides))
             return Branch("meta", (("dtype", value.dtype.name), ("size", shape), ("stride", strides)))
         if isinstance(value, ArrayRecord) and value.dtype is not None:
@@ -194,10 +199,8 @@ class _Walk:
             return self._leaf(value, path)
         if isinstance(value, ArrayRecord) and value.has_items:
             self._changed("numpy arrays of objects or strings as lists", path)
-            lists = self._made.setdefault(id(value), _nested_lists(value.items, value.shape))
+            lists = self._made.setdefault(id(value), nested_lists(value.items, value.shape))
             return self.node(lists, path)
-        if isinstance(value, bytearray):
-            return bytes(value)
         if isinstance(value, SubclassRecord):
             self._changed("tensors of other classes as plain ones", path)
             parts = {"": value.inner, "state": value.state, "args": value.args}
@@ -206,25 +209,49 @@ class _Walk:
             told = {key: part for key, part in parts.items() if part}
             return self._branch("object", list(told.items()), path, cls=describe(value.cls))
         if isinstance(value, Global):
-            self._changed("types and functions as their names", path)
-            return describe(value)
+            return self._named(value, path)
         if isinstance(value, PlainValue):
-            self._changed("values of Python's library as text", path)
+            self._changed("values of Python's library, and devices that torch does not know, as text", path)
             return value.text
         self._left_out(value, path)
         return None
+
+    def _named(self, value: Global, path: tuple[str, ...]) -> Node:
+        """One of torch's types and the like, or the name of anything else."""
+        made = named_value(value)
+        if made is None:
+            self._changed("types and functions as their names", path)
+        return describe(value) if made is None else made
 
     # Containers
 
     def _container(self, value: object, path: tuple[str, ...]) -> Branch:
         if isinstance(value, dict):
             self._once(value, len(value))
-            kind = "OrderedDict" if isinstance(value, Dictionary) else "dict"
-            return self._branch(kind, list(value.items()), path, modules=_versions(value))
+            kind = value.kind if isinstance(value, Dictionary) else "dict"
+            if kind == "defaultdict":
+                self._changed("dictionaries with a default as dictionaries without", path)
+                kind = "OrderedDict"
+            if has_more_attributes(value):
+                self._changed("dictionaries without the attributes that were set on them", path)
+            return self._branch(kind, list(value.items()), path, modules=versions(value))
         assert isinstance(value, (list, tuple, set, frozenset))
         self._once(value, len(value))
-        kind = "list" if isinstance(value, list) else "tuple" if isinstance(value, tuple) else "set"
-        return self._branch(kind, list(enumerate(value)), path)
+        return self._listed(self._branch(kind_of(value), list(enumerate(value)), path), path)
+
+    def _listed(self, branch: Branch, path: tuple[str, ...]) -> Branch:
+        """The same as a list or set, if torch does not load such a container without trust."""
+        kind = branch.kind
+        if kind == "deque":
+            self._changed("deques as lists", path)
+            kind = "list"
+        elif kind in ("set", "frozenset") and not all(is_element(child) for _, child in branch.items):
+            self._changed("sets of what no set can hold after that as lists", path)
+            kind = "list"
+        elif kind == "frozenset":
+            self._changed("frozen sets as sets", path)
+            kind = "set"
+        return dataclasses.replace(branch, kind=kind)
 
     def _object(self, value: Object, path: tuple[str, ...]) -> Node:
         if is_module(value):
@@ -297,7 +324,7 @@ class _Walk:
         made: list[tuple[Key, Node]] = []
         texts: set[str] = set()
         for position, (key, child) in enumerate(items):
-            name = key if is_key(key) else _text(key)
+            name = key if is_key(key) else key_text(key)
             if name is not key:
                 self._changed("keys of dictionaries as text", path)
                 name = f"{name} {position}" if name in texts else name  # tensors and objects may be keys
@@ -324,37 +351,3 @@ class _Walk:
         there = ((name, node) for name, node in nodes if node is not None)
         items = ((name, Leaf(node.name) if isinstance(node, Leaf) else node) for name, node in there)  # detached
         return Branch("OrderedDict", tuple(items))
-
-
-def _nested_lists(items: list[object], shape: tuple[int, ...]) -> object:
-    """The elements of an array, row-major, as lists within each other; the only one of an array without dimensions."""
-    for extent in reversed(shape[1:]):
-        items = [items[at : at + extent] for at in range(0, len(items), max(extent, 1))]
-    return items if shape else items[0]
-
-
-def _text(key: object) -> str:
-    """A key that JSON has no form for, as part of a name."""
-    if isinstance(key, bytes):  # names that were byte strings of Python 2
-        text = key[:_LONGEST_KEY]
-        try:
-            return text.decode("utf-8")
-        except UnicodeDecodeError:
-            return text.decode("latin-1")
-    if isinstance(key, tuple) and len(key) <= _FEW_PARTS and all(map(is_scalar, key)):
-        return ", ".join(map(describe, key))
-    if isinstance(key, Object) and len(key.args) == 1 and is_scalar(key.args[0]):  # a member of an enumeration
-        return _text(key.args[0]) if isinstance(key.args[0], bytes) else str(key.args[0])
-    return describe(key)
-
-
-def _versions(value: object) -> dict[str, dict[str, Scalar]] | None:
-    """`_metadata` of a state dict: what it says of each module."""
-    metadata = value.attributes.get("_metadata") if isinstance(value, Dictionary) else None
-    if not isinstance(metadata, dict):
-        return None
-    return {
-        name: {key: told for key, told in item.items() if isinstance(key, str) and is_scalar(told)}
-        for name, item in metadata.items()
-        if isinstance(name, str) and isinstance(item, dict)
-    }

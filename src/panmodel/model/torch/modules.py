@@ -17,7 +17,7 @@ from panmodel.errors import LimitError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.skeleton import is_scalar
 from panmodel.wire.pickle import Global, Object, describe
-from panmodel.wire.torch_records import ComposedRecord, MetaRecord, SubclassRecord, TensorRecord
+from panmodel.wire.torch_records import ComposedRecord, MetaRecord, SubclassRecord, TensorRecord, TorchValue
 
 #: By which modules that torch.fx traced are pickled: it executes the code that it is given.
 TRACED = Global("torch.fx.graph_module", "reduce_graph_module")
@@ -162,11 +162,11 @@ def _described(item: Object, held: Mapping[object, object]) -> dict[str, object]
 def _is_setting(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) <= _MOST_SETTINGS and all(map(is_scalar, value))
-    return is_scalar(value)
+    return is_scalar(value) or isinstance(value, TorchValue)
 
 
 def _plain(value: object) -> object:
-    return [*value] if isinstance(value, (list, tuple)) else value
+    return [*value] if isinstance(value, (list, tuple)) else str(value) if isinstance(value, TorchValue) else value
 
 
 def _passing(held: Mapping[object, object]) -> set[str]:

@@ -10,6 +10,7 @@ from panmodel.errors import UnsupportedError, listed
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.skeleton import Branch, Leaf, Node, Scalar, leaves
 from panmodel.wire.pickle import Dictionary
+from panmodel.wire.torch_records import Sizes
 from panmodel.wire.torch_writing import (
     AnyTensor,
     MetaTensor,
@@ -61,13 +62,20 @@ class _Placing:
             return self._composed(node)
         if node.is_mapping:
             items: dict[object, object] = {key: self.value(item) for key, item in node.items}
-            return self._ordered(node, items) if node.kind == "OrderedDict" else items
+            return self._dictionary(node, items) if node.kind in ("OrderedDict", "Counter") else items
         listed = [self.value(item) for _, item in node.items]
-        return tuple(listed) if node.kind == "tuple" else SetOf(tuple(listed)) if node.kind == "set" else listed
+        match node.kind:
+            case "tuple":
+                return tuple(listed)
+            case "Size":
+                return Sizes(listed)  # type: ignore[arg-type]
+            case "set":
+                return SetOf(tuple(listed))
+        return listed
 
     @staticmethod
-    def _ordered(node: Branch, items: dict[object, object]) -> Dictionary:
-        made = Dictionary(items)
+    def _dictionary(node: Branch, items: dict[object, object]) -> Dictionary:
+        made = Dictionary(items, node.kind)
         if node.modules is not None:
             made.attributes["_metadata"] = Dictionary({name: dict(told) for name, told in node.modules.items()})
         return made

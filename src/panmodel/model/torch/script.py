@@ -18,7 +18,7 @@ from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
 from panmodel.model.torch.skeleton import Branch, Leaf, Node, Scalar, is_scalar
 from panmodel.wire.pickle import Global, Object, describe
-from panmodel.wire.torch_records import ComposedRecord, PlainValue, TensorRecord
+from panmodel.wire.torch_records import ComposedRecord, PlainValue, TensorRecord, TorchValue
 from panmodel.wire.torchscript import CLASSES, Registered, Script
 
 _MANGLED = re.compile(r"\.?___torch_mangle_\d+")
@@ -100,7 +100,7 @@ class _Walk:
         elif is_scalar(value):
             if value is not None:
                 self.found.values[name] = value
-        elif isinstance(value, (Global, PlainValue)):
+        elif isinstance(value, (Global, PlainValue, TorchValue)):
             self.found.values[name] = str(value)
         else:
             self.found.opaque.append(name or describe(value))

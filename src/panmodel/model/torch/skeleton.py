@@ -3,12 +3,13 @@
 As JSON, null, booleans, numbers and strings stand for themselves, and everything else is an object of its own:
 
     {"tensor": "fc.weight", "parameter": true}      a tensor, by its name in `Model.tensors`
-    {"dict": [["epoch", 7], [0, {"tensor": "x"}]]}  a container, with its keys; also "OrderedDict"
-    {"list": [1, 2]}                                one whose keys are its positions; also "tuple", "set"
+    {"dict": [["epoch", 7], [0, {"tensor": "x"}]]}  a container, with its keys; also "OrderedDict", "Counter"
+    {"list": [1, 2]}                                one whose keys are its positions; also "tuple", "set", "Size"
     {"object": [["lr", 0.1]], "class": "argparse.Namespace"}
     {"quantized": [["data", {"tensor": "w"}], ["scheme", "per_tensor_affine"], …]}  a tensor made of several; also
                                                     "sparse", "nested", and "meta" for one without elements
-    {"float": "nan"}, {"complex": ["0.0", "1.0"]}, {"bytes": "AAE="}
+    {"float": "nan"}, {"complex": ["0.0", "1.0"]}, {"bytes": "AAE="}, {"bytearray": "AAE="}
+    {"dtype": "float16"}                            a value of torch's; also "layout", "qscheme", "device"
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from typing import TypeAlias, TypeGuard
 
 from panmodel.errors import CorruptError
 from panmodel.limits import DEFAULT, Limits
+from panmodel.wire.torch_records import TorchValue, torch_value
 
 Scalar: TypeAlias = bool | int | float | complex | str | bytes | None
 Key: TypeAlias = bool | int | float | str | None
+Value: TypeAlias = Scalar | bytearray | TorchValue
 
 #: Kinds of branches that are one tensor to torch.
 COMPOSED = ("quantized", "sparse", "nested", "meta")
-_KEYED = ("dict", "OrderedDict", "object", *COMPOSED)
-_LISTED = ("list", "tuple", "set")
+_KEYED = ("dict", "OrderedDict", "Counter", "object", *COMPOSED)
+_LISTED = ("list", "tuple", "set", "Size")
 #: Bits of an integer that is taken along: a random generator's state has numbers of 128, none has one of thousands.
 _MOST_BITS = 1024
 
@@ -54,9 +57,9 @@ class Branch:
     """A container.
 
     Attributes:
-        kind: "dict", "OrderedDict", "list", "tuple", "set", "object" for what has attributes and a class, or one of
-            `COMPOSED`, whose items are what the tensor is made of.
-        items: Keys and what is there; the keys of lists, tuples and sets are positions.
+        kind: "dict", "OrderedDict", "Counter", "list", "tuple", "set", "Size", "object" for what has attributes and a
+            class, or one of `COMPOSED`, whose items are what the tensor is made of.
+        items: Keys and what is there; the keys of lists, tuples, sets and sizes are positions.
         cls: The class of an object, as "module.name".
         modules: What `state_dict()._metadata` says of each module, None if the container has no such attribute.
     """
@@ -81,7 +84,7 @@ class Branch:
         return next((node for there, node in self.items if type(there) is type(key) and there == key), None)
 
 
-Node: TypeAlias = Leaf | Branch | Scalar
+Node: TypeAlias = Leaf | Branch | Value
 
 
 def is_scalar(value: object) -> TypeGuard[Scalar]:
@@ -96,6 +99,13 @@ def is_key(value: object) -> TypeGuard[Key]:
     return is_scalar(value) and not isinstance(value, (complex, bytes))
 
 
+def is_element(node: Node) -> bool:
+    """Whether a set can hold it: nothing that can be changed, neither by itself nor in a tuple."""
+    if isinstance(node, Branch) and node.kind in ("tuple", "Size"):
+        return all(is_element(child) for _, child in node.items)
+    return not isinstance(node, bytearray) and (not isinstance(node, Branch) or node.is_tensor)
+
+
 def leaves(node: Node) -> Iterator[Leaf]:
     """Every leaf, in order."""
     pending = [node]
@@ -108,12 +118,13 @@ def leaves(node: Node) -> Iterator[Leaf]:
 
 
 def scalars(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Scalar]]:
-    """Every value that is no tensor, under its path joined by dots."""
+    """Every value that is no tensor, under its path joined by dots; those of torch in words."""
     if isinstance(node, Branch):
         for key, child in node.items:
             yield from scalars(child, (*path, str(key)))
     elif not isinstance(node, Leaf):
-        yield ".".join(path), node
+        told = str(node) if isinstance(node, TorchValue) else bytes(node) if isinstance(node, bytearray) else node
+        yield ".".join(path), told
 
 
 # JSON
@@ -130,9 +141,9 @@ def to_json(node: Node) -> object:
         return {"float": repr(node)}
     if isinstance(node, complex):
         return {"complex": [repr(node.real), repr(node.imag)]}
-    if isinstance(node, bytes):
-        return {"bytes": base64.b64encode(node).decode()}
-    return node
+    if isinstance(node, (bytes, bytearray)):
+        return {type(node).__name__: base64.b64encode(node).decode()}
+    return {node.kind: node.name} if isinstance(node, TorchValue) else node
 
 
 def _branch_to_json(branch: Branch) -> dict[str, object]:
@@ -196,14 +207,16 @@ class Decoder:
         if not isinstance(items, list) or not isinstance(cls, str) or not isinstance(told, (dict, type(None))):
             raise CorruptError(f"the structure of the file has a {kind} of another form")
         if kind in _LISTED:
-            listed = tuple((index, self.node(item, depth + 1)) for index, item in enumerate(items))
-            return Branch(kind, listed, cls)
+            made = Branch(kind, tuple((index, self.node(item, depth + 1)) for index, item in enumerate(items)), cls)
+            if not _is_filled_right(made):
+                raise CorruptError(f"the structure of the file has a {kind} of things that it cannot hold")
+            return made
         modules = None if told is None else {name: self._told(item, depth) for name, item in told.items()}
         return Branch(kind, tuple(self._item(item, depth) for item in items), cls, modules)
 
     def _item(self, plain: object, depth: int) -> tuple[Key, Node]:
         key = self.node(plain[0], depth + 1) if isinstance(plain, list) and len(plain) == 2 else b""
-        if isinstance(key, (Leaf, Branch)) or not is_key(key):
+        if not is_key(key):
             raise CorruptError("the structure of the file has a dictionary of other things than keys and values")
         return key, self.node(plain[1], depth + 1)  # type: ignore[index]
 
@@ -213,14 +226,22 @@ class Decoder:
         told: dict[str, Scalar] = {}
         for name, value in plain.items():
             decoded = self.node(value, depth + 1)
-            if isinstance(decoded, (Leaf, Branch)):
+            if not is_scalar(decoded):
                 raise CorruptError("the structure of the file has versions of modules in another form")
             told[name] = decoded
         return told
 
 
-def _special(plain: dict[str, object]) -> Scalar:
-    """Numbers and bytes that JSON has no sign for."""
+def _is_filled_right(branch: Branch) -> bool:
+    """Whether a set holds what sets can hold, and a size nothing but numbers."""
+    held = [child for _, child in branch.items]
+    if branch.kind == "Size":
+        return all(type(child) is int and 0 <= child < 1 << 63 for child in held)
+    return branch.kind != "set" or all(map(is_element, held))
+
+
+def _special(plain: dict[str, object]) -> Value:
+    """Numbers, bytes and values of torch, which JSON has no sign for."""
     try:
         match plain:
             case {"float": str(text)}:
@@ -229,6 +250,11 @@ def _special(plain: dict[str, object]) -> Scalar:
                 return complex(float(real[:64]), float(imaginary[:64]))
             case {"bytes": str(text)}:
                 return base64.b64decode(text, validate=True)
+            case {"bytearray": str(text)}:
+                return bytearray(base64.b64decode(text, validate=True))
     except (ValueError, binascii.Error):
         pass
+    for kind in TorchValue.KINDS:
+        if made := torch_value(kind, plain.get(kind)):
+            return made
     raise CorruptError("the structure of the file has a value of no known kind")

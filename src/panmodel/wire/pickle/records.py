@@ -54,10 +54,16 @@ class Object:
 
 
 class Dictionary(dict[object, object]):
-    """A dict that can have attributes, as an OrderedDict has (`state_dict()._metadata`)."""
+    """A dict that can have attributes, as an OrderedDict has (`state_dict()._metadata`).
 
-    def __init__(self, items: dict[object, object] | None = None) -> None:
+    Args:
+        items: What it holds.
+        kind: "OrderedDict", "Counter" or "defaultdict".
+    """
+
+    def __init__(self, items: dict[object, object] | None = None, kind: str = "OrderedDict") -> None:
         super().__init__(items or {})
+        self.kind = kind
         self.attributes: dict[object, object] = {}
 
 
