@@ -19,7 +19,7 @@ from panmodel.io.source import watched
 from panmodel.losses import losses, training_fate
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
-from panmodel.model.notice import Cast
+from panmodel.model.notice import Cast, SlotsUnassigned
 from panmodel.model.partitioned import incomplete, lacking, left_out
 from panmodel.model.report import Report, Verification
 from panmodel.plan import Names, Plan, Request, plan
@@ -173,7 +173,8 @@ def _converted(model: Model, chosen: Plan, record: Format, sink: Sink, *, weight
 
 
 def _require_lossless(result: Model) -> None:
-    notices = [notice for notice in result.notices if not isinstance(notice, Cast)]  # which was asked for
+    """Refuse notices of anything but what was asked for, and what the source leaves open."""
+    notices = [notice for notice in result.notices if not isinstance(notice, (Cast, SlotsUnassigned))]
     if notices:
         lost = "\n".join(f"  {notice}" for notice in notices)
         raise LossyError(f"something would be lost:\n{lost}", where=result.source, hint="leave out --strict to go on")

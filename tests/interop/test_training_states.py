@@ -110,6 +110,24 @@ def test_the_state_is_told(tmp_path: Path, kind: str, name: str) -> None:
             assert any(found.tensors[each] is state.slots[weight][slot] for each in state.names)
 
 
+def test_slots_that_may_be_of_several_weights_stay_under_their_numbers(tmp_path: Path) -> None:
+    parts = nn.ModuleDict({"encoder": nn.Linear(4, 4), "decoder": nn.Linear(4, 4), "head": nn.Linear(4, 2)})
+    order = [parts["decoder"], parts["encoder"], parts["head"]]
+    optimizer = torch.optim.AdamW([{"params": part.parameters()} for part in order])
+    sum(part(torch.ones(2, 4)).sum() for part in order).backward()
+    optimizer.step()
+    torch.save({"model": parts.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "a.pt")
+    pm.convert(tmp_path / "a.pt", tmp_path / "b.safetensors", strict=True)  # nothing of it is lost
+    pm.convert(tmp_path / "b.safetensors", tmp_path / "c.pt", strict=True)
+    for name in ("a.pt", "b.safetensors", "c.pt"):
+        found = pm.read(tmp_path / name)
+        assert found.training is not None
+        assert list(found.training.slots) == ["0", "1", "2", "3", "head.weight", "head.bias"]
+        (notice,) = found.notices
+        assert (notice.kind, notice.names) == ("slots-unassigned", ("0", "1", "2", "3"))
+        assert set(found.weights) == set(parts.state_dict())
+
+
 @pytest.mark.parametrize("target", ["b.pt", "b.safetensors", "b.npz", "b.ckpt", "b.h5"])
 def test_training_that_is_dropped_leaves_the_weights(tmp_path: Path, target: str) -> None:
     model, _, _, saved = trained(OPTIMIZERS["adamw"][0])

@@ -18,6 +18,7 @@ from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
 from panmodel.model.notice import StructureLost
 from panmodel.model.tensor import StoredTensor, Tensor
+from panmodel.model.training import unassigned
 from panmodel.wire import safetensors
 
 _NATIVE = {"tensorflow": "tf", "pytorch": "pt"}  # what loaders look for under "format"
@@ -60,6 +61,7 @@ def read(location: Location) -> Model:
     model.notices = shards.lone_shard(main) if index is None else []
     if text is not None:
         _restore(model, text)
+    model.notices += unassigned(model.training, tensors)
     if model.training is None:  # names may still tell what a TensorFlow checkpoint told by them
         model.training = structure.training_told(tensors, None)
     return model

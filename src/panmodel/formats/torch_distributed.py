@@ -60,6 +60,7 @@ def read(location: Location) -> Model:
     from panmodel.model.torch.storage import tied_tensors
     from panmodel.model.torch.structure import Nested, is_flat
     from panmodel.model.torch.training import told
+    from panmodel.model.training import unassigned
     from panmodel.wire.torch_distributed import TensorEntry, read_metadata
 
     if names := shard_files(location):
@@ -85,7 +86,7 @@ def read(location: Location) -> Model:
     model = Model(FORMAT.name, tensors=tensors, training=training, source=str(location))
     model.structure = None if is_flat(found.root) else Nested(found.root)
     model.metadata = _described(metadata, found, used)
-    model.notices = [*incomplete(stored), *_changes(found)]
+    model.notices = [*incomplete(stored), *_changes(found), *unassigned(training, tensors)]
     return model
 
 

@@ -107,12 +107,14 @@ def read(location: Location) -> Model:
         UnsupportedError: It holds neither tensors nor containers, or tensors of a kind that is not read.
     """
     from panmodel.model.structure import training_told
+    from panmodel.model.training import unassigned
 
     main = shards.main_file(location, _KIND) or location
     index = shards.find_index(main, _KIND)
     model = _read_file(main.open()) if index is None else _read_shards(index, str(location))
     if index is None:
         model.notices += shards.lone_shard(main)
+    model.notices += unassigned(model.training, model.tensors)
     if model.training is None:  # tensors of a TensorFlow checkpoint still tell their slots by their names
         model.training = training_told(model.tensors, None)
     return model

@@ -67,6 +67,12 @@ class Assumed(Notice):
     kind = "assumed"
 
 
+class SlotsUnassigned(Notice):
+    """Optimizer slots of which the file leaves open whose they are: they are kept, under the optimizer's numbers."""
+
+    kind = "slots-unassigned"
+
+
 class Cast(Notice):
     """Elements that were rounded to another type."""
 

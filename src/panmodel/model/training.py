@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from panmodel.model.notice import Notice, SlotsUnassigned
 from panmodel.model.tensor import Tensor
 
 #: Kinds of optimizers whose names are of several words, as they are called here.
@@ -45,3 +46,17 @@ class TrainingState:
     slots: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     counters: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def unassigned(training: TrainingState | None, tensors: Mapping[str, Tensor]) -> list[Notice]:
+    """That a file leaves open which of its weights some slots belong to.
+
+    Args:
+        training: What the file tells.
+        tensors: All its tensors.
+    """
+    if training is None or training.names >= tensors.keys():  # there are no weights
+        return []
+    numbers = tuple(key for key in training.slots if key not in tensors)
+    detail = "which weights these slots belong to is left open: number, order and shapes of parameters do not tell"
+    return [SlotsUnassigned(detail, numbers)] if numbers else []

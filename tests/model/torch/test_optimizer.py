@@ -134,6 +134,36 @@ def test_groups_of_matrices_and_vectors() -> None:
     assert names(node, tensors) == {0: "a.weight", 1: "b.weight", 2: "a.bias"}
 
 
+def test_groups_that_shapes_do_not_tell_apart_are_not_named() -> None:
+    twice = [("a.weight", zeros(2, 2)), ("a.bias", zeros(2)), ("b.weight", zeros(2, 2)), ("b.bias", zeros(2))]
+    tensors = {f"{index}/m": tensor for index, (_, tensor) in enumerate(twice)} | {"4/m": zeros(5, 2)}
+    slots: dict[Key, tuple[str, ...]] = dict.fromkeys(range(4), ("m",))
+    both = state(slots, {"params": listed(0, 1)}, {"params": listed(2, 3)})
+    assert names_of_parameters([only(both)], twice, tensors) == [{}]  # b may have come first
+    one = state(slots, {"params": listed(0, 1, 2, 3)}, {"params": listed()})
+    named: dict[Key, str] = {0: "a.weight", 1: "a.bias", 2: "b.weight", 3: "b.bias"}
+    assert names_of_parameters([only(one)], twice, tensors) == [named]
+    head = state({**slots, 4: ("m",)}, {"params": listed(4)}, {"params": listed(0, 1, 2, 3)})
+    more = [*twice, ("head", zeros(5, 2))]
+    assert names_of_parameters([only(head)], more, tensors) == [{**named, 4: "head"}]
+    parted = state({**slots, 4: ("m",)}, {"params": listed(0, 1, 4)}, {"params": listed(2, 3)})
+    assert names_of_parameters([only(parted)], more, tensors) == [{4: "head"}]
+    pair = [only(state(slots, {"params": listed(0, 1)}))] * 2
+    assert names_of_parameters(pair, twice, tensors) == [{}, {}]
+
+
+def test_a_group_in_another_order_than_the_state_dict_is_not_named() -> None:
+    node = state({0: ("m",), 1: ("m",), 2: ("m",)}, {"params": listed(1, 0)}, {"params": listed(2)})
+    assert names(node, SLOTS) == {2: "b.weight"}
+
+
+def test_parameters_without_slots_are_told_by_what_is_left() -> None:
+    node = state({0: ("m",)}, {"params": listed(0)}, {"params": listed(1, 2)})
+    assert names(node, SLOTS) == {0: "a.weight", 1: "a.bias", 2: "b.weight"}
+    parted = state({0: ("m",)}, {"params": listed(1)}, {"params": listed(0)}, {"params": listed(2)})
+    assert names(parted, SLOTS) == {0: "a.weight"}
+
+
 def test_what_does_not_fit_is_not_named() -> None:
     assert names(state({0: ("m",)}, {"params": listed(0, 1)}), SLOTS) == {}
     assert names(state({1: ("m",)}, {"params": listed(1, 0, 2)}), SLOTS) == {}

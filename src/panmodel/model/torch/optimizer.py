@@ -1,7 +1,9 @@
 """Optimizers in checkpoints: `optimizer.state_dict()` told from its form, and which slots belong to which parameter.
 
 The file numbers parameters in the order in which the optimizer was given them, and does not say their names (before
-`named_parameters()` could be given, torch 2.6). They are found where number, order and shapes leave no doubt.
+`named_parameters()` could be given, torch 2.6). They are found by number, order and shapes, on one assumption: that of
+each group the parameters were given in the order of the state dict, as `model.parameters()` gives them. Which group has
+which parameters is not assumed: where shapes do not tell them apart, slots stay under their numbers.
 
 Source: torch/optim/optimizer.py (`Optimizer.state_dict`), torch/optim/*.py (the slots and settings of each).
 """
@@ -10,11 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from panmodel.model.tensor import Tensor
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, is_scalar
+from panmodel.wire.torch_records import TorchValue
 
 #: What settings tell that no other optimizer has; then what the slots tell, the longest list first; then what settings
 #: tell where there are no slots.
@@ -164,7 +167,10 @@ def _groups_of_list(state: Branch, settings: Node) -> tuple[Branch, ...]:
 def names_of_parameters(
     optimizers: Sequence[Optimizer], parameters: Parameters, tensors: Mapping[str, Tensor]
 ) -> list[dict[Key, str]]:
-    """For each optimizer: index → name of the parameter, empty where that is not sure.
+    """For each optimizer: index → name of the parameter, without those that are not sure.
+
+    An optimizer of one group is taken to have been given its parameters in the order of the state dict: nothing in the
+    file could show another order of parameters that have one shape.
 
     Args:
         optimizers: All of the file.
@@ -175,13 +181,9 @@ def names_of_parameters(
     if all(names is not None for names in told):
         return [names or {} for names in told]
     counts = [len(optimizer.indices) for optimizer in optimizers]
-    if sum(counts) != len(parameters):  # each may have been given all of them
+    if len(optimizers) == 1 or sum(counts) != len(parameters):  # each may have been given all of them
         return [_by_order(optimizer, parameters, tensors) for optimizer in optimizers]
-    result, begin = [], 0
-    for optimizer, count in zip(optimizers, counts, strict=True):
-        result.append(_by_order(optimizer, parameters[begin : begin + count], tensors))
-        begin += count
-    return result
+    return _by_shapes(optimizers, parameters, tensors)
 
 
 def _told_names(optimizer: Optimizer) -> dict[Key, str] | None:
@@ -200,7 +202,7 @@ def _told_names(optimizer: Optimizer) -> dict[Key, str] | None:
 
 
 def _by_order(optimizer: Optimizer, parameters: Parameters, tensors: Mapping[str, Tensor]) -> dict[Key, str]:
-    """By the order of the state dict; or matrices before vectors, or after, as weight decay parts them into groups.
+    """By the order of the state dict; those of several groups by shapes.
 
     The state dict may hold more than the optimizer was given: buffers, metrics, parameters that are not trained. The
     names of one group are sure all the same if there is one way alone to leave the others out.
@@ -208,22 +210,96 @@ def _by_order(optimizer: Optimizer, parameters: Parameters, tensors: Mapping[str
     indices = optimizer.indices
     if not indices or len(indices) > len(parameters) or not all(map(_is_index, indices)):
         return {}
-    shapes = {
-        index: {slot: tensors[leaf.name].shape for slot, leaf in slots.items()} for index, slots in optimizer.slots()
-    }
+    shapes = _slot_shapes(optimizer, tensors)
     wanted = [shapes.get(index, {}) for index in indices]  # type: ignore[arg-type]
     if len(indices) < len(parameters):
         names = _only_choice(wanted, parameters) if len(optimizer.groups) == 1 else []
         return dict(zip(indices, names, strict=False))  # type: ignore[arg-type]
-    orders = [list(parameters)]
-    if len(optimizer.groups) == 2:
-        matrices = [entry for entry in parameters if len(entry[1].shape) > 1]
-        vectors = [entry for entry in parameters if len(entry[1].shape) <= 1]
-        orders += [matrices + vectors, vectors + matrices]
-    for order in orders:
-        if all(_fits(slots, tensor.shape) for slots, (_, tensor) in zip(wanted, order, strict=True)):
-            return {index: name for index, (name, _) in zip(indices, order, strict=True)}  # type: ignore[misc]
+    if sum(bool(_members(group.get("params"))) for group in optimizer.groups) > 1:
+        return _by_shapes([optimizer], parameters, tensors)[0]
+    if all(_fits(slots, tensor.shape) for slots, (_, tensor) in zip(wanted, parameters, strict=True)):
+        return {index: name for index, (name, _) in zip(indices, parameters, strict=True)}  # type: ignore[misc]
     return {}
+
+
+def _by_shapes(
+    optimizers: Sequence[Optimizer], parameters: Parameters, tensors: Mapping[str, Tensor]
+) -> list[dict[Key, str]]:
+    """Of as many parameters as there are, those that only one group can have: all that have their shape are in it.
+
+    Weight decay parts matrices from vectors, a new head has other shapes than the body that it is put on. What no shape
+    tells is sure as well if it is all in one group, and the others are told.
+    """
+    if not all(_is_index(index) for optimizer in optimizers for index in optimizer.indices):
+        return [{} for _ in optimizers]
+    places = list(_places(optimizers, tensors))
+    of_shape: dict[tuple[int, ...], list[tuple[str, Tensor]]] = {}
+    for entry in parameters:
+        of_shape.setdefault(entry[1].shape, []).append(entry)
+    alike: dict[tuple[int, ...], list[_Place]] = {}
+    for place in places:
+        shapes = (shape for slot, shape in place.slots.items() if slot != "step" and shape in of_shape)
+        if (whole := next(shapes, None)) is not None:
+            alike.setdefault(whole, []).append(place)
+    given: dict[_Place, str] = {}
+    for shape, those in alike.items():
+        given |= _given(those, of_shape[shape])
+    told = set(given.values())
+    rest = [entry for entry in parameters if entry[0] not in told]
+    given |= _given([place for place in places if place not in given], rest)
+    unordered = _unordered(places, given, parameters)
+    names: list[dict[Key, str]] = [{} for _ in optimizers]
+    for place, name in given.items():
+        if place.group not in unordered:
+            names[place.group[0]][place.index] = name
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A parameter as an optimizer knows it: by its group, that is the optimizer and its place there, and the index."""
+
+    group: tuple[int, int]
+    index: Key
+    slots: Mapping[str, tuple[int, ...]] = field(compare=False)
+
+
+def _places(optimizers: Sequence[Optimizer], tensors: Mapping[str, Tensor]) -> Iterator[_Place]:
+    for number, optimizer in enumerate(optimizers):
+        shapes = _slot_shapes(optimizer, tensors)
+        for at, group in enumerate(optimizer.groups):
+            for index in _members(group.get("params")):
+                if isinstance(index, (int, str)):
+                    yield _Place((number, at), index, shapes.get(index, {}))
+
+
+def _given(places: Sequence[_Place], parameters: Parameters) -> dict[_Place, str]:
+    """Names of these in their order, if they are all of one group and fit; else none."""
+    if len(places) != len(parameters) or len({place.group for place in places}) != 1:
+        return {}
+    pairs = list(zip(places, parameters, strict=True))
+    fit = all(_fits(place.slots, tensor.shape) for place, (_, tensor) in pairs)
+    return {place: name for place, (name, _) in pairs} if fit else {}
+
+
+def _unordered(places: Sequence[_Place], given: Mapping[_Place, str], parameters: Parameters) -> set[tuple[int, int]]:
+    """The groups in which the names are not in the order of the state dict, so that they may be anything."""
+    order = {name: number for number, (name, _) in enumerate(parameters)}
+    last: dict[tuple[int, int], int] = {}
+    found: set[tuple[int, int]] = set()
+    for place in places:
+        if place in given:
+            number = order[given[place]]
+            if number < last.get(place.group, -1):
+                found.add(place.group)
+            last[place.group] = number
+    return found
+
+
+def _slot_shapes(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> dict[Key, dict[str, tuple[int, ...]]]:
+    return {
+        index: {slot: tensors[leaf.name].shape for slot, leaf in slots.items()} for index, slots in optimizer.slots()
+    }
 
 
 def _only_choice(wanted: Sequence[Mapping[str, tuple[int, ...]]], parameters: Parameters) -> list[str]:
@@ -277,8 +353,8 @@ def _settings(group: Branch, tensors: Mapping[str, Tensor]) -> dict[str, object]
     found: dict[str, object] = {}
     for key, value in group.items:
         if isinstance(key, str) and key not in ("params", "param_names"):
-            if is_scalar(value):
-                found[key] = value
+            if is_scalar(value) or isinstance(value, TorchValue):
+                found[key] = str(value) if isinstance(value, TorchValue) else value
             elif isinstance(value, Leaf) and value.name in tensors and tensors[value.name].size == 1:
                 found[key] = tensors[value.name].item()
             elif isinstance(value, Branch) and not value.is_mapping and len(value.items) <= _MOST_SETTINGS:
