@@ -226,6 +226,15 @@ def test_what_is_only_partly_there_is_left_out_and_said(tmp_path, in_part, targe
         pm.convert(in_part, tmp_path / target, strict=True, force=True)
 
 
+def test_nothing_but_slices_becomes_nothing_but_a_checkpoint(tmp_path, in_part):
+    with pytest.raises(
+        UnsupportedError, match=r"nothing is left to write: 1 tensor left out of npz.* v \(4 of 28 elements"
+    ) as caught:
+        pm.convert(in_part, tmp_path / "a.npz", include="v")
+    assert "checkpoint" in caught.value.hint
+    assert pm.convert(in_part, tmp_path / "a.ckpt", include="v", strict=True).tensors == 1
+
+
 def test_what_is_only_partly_there_may_be_left_out_by_name(tmp_path, in_part):
     report = pm.convert(in_part, tmp_path / "a.npz", exclude=["v", "w/Adam"], strict=True)
     assert report.notices == []

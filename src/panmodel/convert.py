@@ -153,6 +153,10 @@ def _without_parts(model: Model, record: Format) -> Model:
     gone = lacking(model.tensors, keeps_parts=record.keeps_parts)
     if not gone:
         return model
+    if len(gone) == len(model.tensors):
+        (notice,) = left_out(gone, record.name)
+        hint = "a TensorFlow checkpoint holds slices, too"
+        raise UnsupportedError(f"nothing is left to write: {notice}", where=model.source, hint=hint)
     model = Edits(exclude=tuple(map(literal, gone))).apply(model)
     model.notices += left_out(gone, record.name)
     return model
