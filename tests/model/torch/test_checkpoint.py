@@ -5,7 +5,7 @@ import time
 import pytest
 
 from panmodel import dtypes
-from panmodel.errors import LimitError, UnsupportedError
+from panmodel.errors import LimitError
 from panmodel.io.source import Extent, MemorySource
 from panmodel.limits import Limits
 from panmodel.model.torch.checkpoint import Contents, contents
@@ -207,9 +207,20 @@ def test_objects_that_refer_to_what_they_are_in_are_cut() -> None:
     assert found.opaque == ["c.a.parent", "c.b.parent"]
 
 
-def test_two_tensors_of_one_name_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"named 'a\.b'"):
-        contents({"a": {"b": record()}, "a.b": record()}, "a.pt")
+def test_tensors_whose_names_meet_are_told_apart() -> None:
+    found = contents({"a": {"b": record(1)}, "a.b": record(2), 0: record(3), "0": [record(4)]}, "a.pt")
+    assert {name: tensor.shape[0] for name, tensor in found.tensors.items()} == {"a.b": 1, "a.b#2": 2, "0": 3, "0.0": 4}
+    assert branch(found).get("a.b") == Leaf("a.b#2")
+    assert list(found.changed.values()) == [["a.b#2"]]
+    met = contents({"c": [record(1)], "c.0#2": record(2), "c.0": record(3), "model": {"w": record(4)}}, "a.pt")
+    assert {name: tensor.shape[0] for name, tensor in met.tensors.items()} == {"c.0": 1, "c.0#2": 2, "c.0#3": 3, "w": 4}
+
+
+def test_values_of_an_object_whose_keys_meet_are_told_apart() -> None:
+    made = Object(Global("my", "Settings"), states=[{"lr": 0.1}], items=[("lr", 0.2), (0, record(1))], elements=[3])
+    found = contents({"o": made, b"w": 1, "w": 2}, "a.pt")
+    assert dict(scalars(found.root)) == {"o.lr": 0.1, "o.lr 1": 0.2, "o.0 3": 3, "w 1": 1, "w": 2}
+    assert "keys of dictionaries as text" in found.changed
 
 
 def test_sharing_and_depth_are_bounded() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from panmodel.model.torch.containers import has_more_attributes, key_text, kind_of, nested_lists, versions
+from panmodel.model.torch.containers import has_more_attributes, key_names, key_text, kind_of, nested_lists, versions
 from panmodel.wire.pickle import Dictionary, Global, Object
 from panmodel.wire.torch_records import Listed, PlainValue, Sizes, TorchValue
 
@@ -27,6 +27,12 @@ def test_arrays_are_lists_within_each_other() -> None:
 )
 def test_keys_have_a_text(key: object, text: str) -> None:
     assert key_text(key) == text
+
+
+def test_keys_stay_apart() -> None:
+    assert key_names([b"w", "w", 0, "0", True, None]) == ["w 0", "w", 0, "0", True, None]
+    assert key_names([(1,), Global("a", "b"), Global("a", "b"), "a.b 2"]) == ["1", "a.b", "a.b 2 2", "a.b 2"]
+    assert key_names(["lr", "lr", 0, 0]) == ["lr", "lr 1", 0, "0 3"]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from panmodel.errors import LimitError, UnsupportedError
+from panmodel.errors import LimitError
 from panmodel.limits import DEFAULT, Limits
 from panmodel.model.torch.classes import is_foreign
 from panmodel.model.torch.composed import composed_branch, quantized_branch, stored_integers
-from panmodel.model.torch.containers import has_more_attributes, key_text, kind_of, nested_lists, versions
+from panmodel.model.torch.containers import has_more_attributes, key_names, kind_of, nested_lists, versions
 from panmodel.model.torch.modules import (
     ModuleContents,
     attributes,
@@ -22,7 +22,7 @@ from panmodel.model.torch.modules import (
     module_contents,
 )
 from panmodel.model.torch.optimizer_objects import is_optimizer, state_dict
-from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_element, is_key, is_scalar, leaves
+from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node, Scalar, is_element, is_scalar, leaves
 from panmodel.model.torch.training import state_dict_key
 from panmodel.wire.pickle import GETATTR, PARTIAL, Dictionary, Global, Object, describe
 from panmodel.wire.torch_records import (
@@ -78,6 +78,7 @@ def contents(value: object, where: str, *, limits: Limits = DEFAULT) -> Contents
     """Take a pickled value apart.
 
     Nested containers give names joined by dots. What lies in the one state dict of a checkpoint goes by its name there.
+    Of tensors whose names meet so ({"a": {"b": …}, "a.b": …}), all but the first have a number behind it: "a.b#2".
 
     Args:
         value: Containers, tensors, plain values and inert records.
@@ -86,7 +87,6 @@ def contents(value: object, where: str, *, limits: Limits = DEFAULT) -> Contents
 
     Raises:
         LimitError: It is nested too deep, or without end.
-        UnsupportedError: Two tensors come to have one name.
     """
     walk = _Walk(where, limits)
     found = walk.found
@@ -125,6 +125,7 @@ class _Walk:
         self.where, self.limits, self.found = where, limits, Contents()
         self._nodes = self._characters = self._unique = 0
         self._seen: set[int] = set()
+        self._met: dict[str, int] = {}  # how many tensors would have a name
         self._open: set[int] = set()  # the objects that the walk is inside of
         self._made: dict[int, object] = {}  # what arrays of objects, and optimizers, are taken for, by their identity
 
@@ -162,11 +163,20 @@ class _Walk:
             self._unique += 1 + size
 
     def _leaf(self, record: Record, path: tuple[str, ...], *, parameter: bool = False, grad: bool = False) -> Leaf:
-        name = ".".join(path) if path else "tensor"
-        if name in self.found.tensors:
-            raise UnsupportedError(f"two tensors come to be named {name[:200]!r}", where=self.where)
+        name = self._free_name(".".join(path) if path else "tensor")
         self.found.tensors[name] = record
         return Leaf(name, parameter, grad)
+
+    def _free_name(self, name: str) -> str:
+        """The name itself, or one with a number if it is taken."""
+        if name not in self.found.tensors:
+            return name
+        count = self._met.get(name, 1) + 1
+        while (numbered := f"{name}#{count}") in self.found.tensors:
+            count += 1
+        self._met[name] = count
+        self._changed("tensors that would have the name of another by it with a number behind", (numbered,))
+        return numbered
 
     def _changed(self, what: str, path: tuple[str, ...]) -> None:
         self.found.changed.setdefault(what, []).append(".".join(path))
@@ -322,13 +332,9 @@ class _Walk:
         modules: dict[str, dict[str, Scalar]] | None = None,
     ) -> Branch:
         made: list[tuple[Key, Node]] = []
-        texts: set[str] = set()
-        for position, (key, child) in enumerate(items):
-            name = key if is_key(key) else key_text(key)
+        for (key, child), name in zip(items, key_names([key for key, _ in items]), strict=True):
             if name is not key:
                 self._changed("keys of dictionaries as text", path)
-                name = f"{name} {position}" if name in texts else name  # tensors and objects may be keys
-                texts.add(str(name))
             left_out = self.found.left_out
             node = self.node(child, (*path, str(name)))
             if node is not None or child is None or self.found.left_out == left_out or kind in ("list", "tuple"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from panmodel.model.torch.skeleton import Scalar, is_scalar
+from collections.abc import Sequence
+
+from panmodel.model.torch.skeleton import Key, Scalar, is_key, is_scalar
 from panmodel.wire.pickle import Dictionary, Object, describe
 from panmodel.wire.torch_records import Listed, PlainValue, Sizes, TorchValue
 
@@ -30,6 +32,21 @@ def key_text(key: object) -> str:
     if isinstance(key, Object) and len(key.args) == 1 and is_scalar(key.args[0]):  # a member of an enumeration
         return key_text(key.args[0]) if isinstance(key.args[0], bytes) else str(key.args[0])
     return str(key) if isinstance(key, (PlainValue, TorchValue)) else describe(key)
+
+
+def key_names(keys: Sequence[object]) -> list[Key]:
+    """What a skeleton has for the keys of a dictionary, each once: what JSON has no form for is text.
+
+    Args:
+        keys: In their order; those of an object are of its attributes, items and elements, which may meet.
+    """
+    kept, names = {key for key in keys if is_key(key)}, dict[Key, None]()
+    for position, key in enumerate(keys):
+        name = key if is_key(key) else key_text(key)
+        while name in names or (name is not key and name in kept):
+            name = f"{name} {position}"
+        names[name] = None
+    return list(names)
 
 
 def kind_of(value: object) -> str:
