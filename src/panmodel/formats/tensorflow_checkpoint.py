@@ -62,7 +62,9 @@ def read(location: Location) -> Model:
 def write(model: Model, sink: Sink) -> None:
     """Write the tensors, and the graph of objects if the model has one.
 
-    Partitioned variables are written whole, and slice by slice where some of the slices are missing.
+    Partitioned variables are written whole, and slice by slice where some of the slices are missing. TensorFlow 1.15
+    has no floats of eight bits and no elements of less: it lists such tensors, restores all others, and ends if it is
+    asked for one.
 
     The state file `checkpoint` is made if the folder has none. One that is there is left as it is, with `force` as
     well: it says which checkpoint a training run goes on from, and that is not for a conversion to change.
