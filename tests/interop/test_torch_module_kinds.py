@@ -156,19 +156,34 @@ def test_quantized_modules_keep_their_weights_in_objects_of_torchscript(tmp_path
     assert pm.scan(path).verdict is Verdict.DANGEROUS  # torch makes what the file says of native classes
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_quantized_convolutions_have_a_state_of_their_own_form(tmp_path: Path) -> None:
+def quantized_convolution(bias: bool, seed: int) -> Any:
+    torch.manual_seed(seed)
     quantization = torch.ao.quantization
-    plain = nn.Sequential(quantization.QuantStub(), nn.Conv2d(1, 2, 3), nn.ReLU()).eval()
+    stubs = quantization.QuantStub(), quantization.DeQuantStub()
+    plain = nn.Sequential(stubs[0], nn.Conv2d(1, 2, 3, bias=bias), nn.ReLU(), stubs[1]).eval()
     plain.qconfig = quantization.get_default_qconfig("fbgemm")
     prepared = quantization.prepare(plain)
-    prepared(torch.ones(1, 1, 5, 5))
-    path = saved(tmp_path / "a.pt", quantization.convert(prepared))
-    weight, bias = torch.load(path, weights_only=False)[1]._weight_bias()
-    tensors = pm.read(path).tensors
-    assert (tensors["1.state.10"].numpy() == weight.int_repr().numpy()).all()
-    assert (tensors["1.state.11"].numpy() == bias.detach().numpy()).all()
-    assert {"0.scale", "0.zero_point"} < set(tensors)
+    prepared(torch.randn(1, 1, 5, 5))
+    return quantization.convert(prepared)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("bias", [True, False])
+def test_quantized_convolutions_go_by_the_names_of_their_state_dict(tmp_path: Path, bias: bool) -> None:
+    made = quantized_convolution(bias, 0)
+    path = saved(tmp_path / "a.pt", made)
+    model = pm.read(path)
+    weight, _ = made[1]._weight_bias()
+    assert (model.tensors["1.weight"].numpy() == weight.int_repr().numpy()).all()
+    assert model.metadata["module_tree"]["1"]["kernel_size"] == [3, 3]  # type: ignore[index]
+    pm.convert(path, tmp_path / "b.safetensors")
+    pm.convert(tmp_path / "b.safetensors", tmp_path / "b.pt")
+    state = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert list(state) == list(made.state_dict())
+    other, given = quantized_convolution(bias, 1), torch.randn(2, 1, 5, 5)
+    assert not torch.equal(other(given), made(given))
+    other.load_state_dict(state)
+    assert torch.equal(other(given), made(given))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -13,6 +13,7 @@ from panmodel.model.torch.modules import (
     is_traced,
     is_uninitialized,
     module_contents,
+    quantized_convolution,
 )
 from panmodel.wire.pickle import Dictionary, Global, Object
 from panmodel.wire.torch_records import StorageBytes, StorageRecord, TensorRecord
@@ -151,6 +152,17 @@ def test_objects_of_torchscript_are_what_they_hold() -> None:
     assert list(module_contents(module(packed=packed), "a.pt").state_dict) == ["packed"]
     others = [Object(name, called=False), Object(name, states=[weights]), Object(name, (1,), called=False, states=[0])]
     assert not any(map(is_script_object, [*others, name, None]))
+
+
+def test_quantized_convolutions_are_a_tuple() -> None:
+    settings = (1, 2, (3, 3), (1, 1), (0, 0), (1, 1), False, (0, 0), 1, "zeros")
+    state = (*settings, tensor(), None, 0.5, 64, False)
+    own = Object(Global("torch.ao.nn.quantized.modules.conv", "Conv2d"), called=False, states=[state])
+    found = module_contents(module(modules={"a": own}), "a.pt")
+    assert found.state_dict == {"a.weight": state[10], "a.bias": None, "a.scale": 0.5, "a.zero_point": 64}
+    assert found.tree["a"]["kernel_size"] == [3, 3] and found.tree["a"]["training"] is False
+    others = [(own.cls, state[:-1]), (own.cls, (*state[:10], 1, *state[11:])), (Global("my.nets", "Conv2d"), state)]
+    assert not any(quantized_convolution(Object(cls, called=False, states=[held])) for cls, held in others)
 
 
 def test_modules_with_a_state_of_their_own_form_keep_their_place() -> None:

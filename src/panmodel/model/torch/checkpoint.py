@@ -354,6 +354,6 @@ class _Walk:
         self._once(value, len(found.state_dict) + len(found.tree))
         self._nodes += len(found.tree)
         nodes = ((name, self.node(tensor, (*path, name))) for name, tensor in found.state_dict.items())
-        there = ((name, node) for name, node in nodes if node is not None)
+        there = ((name, node) for name, node in nodes if node is not None or found.state_dict[name] is None)
         items = ((name, Leaf(node.name) if isinstance(node, Leaf) else node) for name, node in there)  # detached
         return Branch("OrderedDict", tuple(items))

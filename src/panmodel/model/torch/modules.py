@@ -5,7 +5,7 @@ A module is an object like any other; what makes it one is its state: `_paramete
 code. Nothing is called here, and the code is taken for what it is, text.
 
 Source: torch/nn/modules/module.py (`state_dict`, `_save_to_state_dict`, `__setstate__`), torch/fx/graph_module.py
-(`GraphModule.__reduce__`, `reduce_graph_module`).
+(`GraphModule.__reduce__`, `reduce_graph_module`), torch/ao/nn/quantized/modules/conv.py (`_ConvNd.__getstate__`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ UNINITIALIZED = frozenset(Global("torch.nn.parameter", f"Uninitialized{kind}") f
 #: Objects of TorchScript's classes, which quantized layers keep their weights in.
 SCRIPT_OBJECTS = frozenset({Global("torch", "ScriptObject"), Global("torch._C", "ScriptObject")})
 _PARTS = ("_parameters", "_buffers", "_modules")
+#: What the state of a quantized convolution is, a tuple, and what of it is in its state dict.
+_CONVOLUTION: tuple[str, ...] = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
+_CONVOLUTION += ("transposed", "output_padding", "groups", "padding_mode", "weight", "bias", "scale", "zero_point")
+_CONVOLUTION += ("training",)
+_IN_STATE_DICT = _CONVOLUTION[10:14]
 _MOST_SETTINGS = 16  # values in a list that is a hyper-parameter
 #: Modules may hold each other so that there are far more ways to one than modules.
 _REPEATS, _FEW = 8, 10_000
@@ -97,6 +102,16 @@ def attributes(item: Object) -> dict[object, object]:
     return found
 
 
+def quantized_convolution(item: Object) -> dict[object, object]:
+    """What a quantized convolution of torch's holds; nothing of any other object."""
+    module = item.cls.module if isinstance(item.cls, Global) else ""
+    state = item.states[0] if len(item.states) == 1 and not item.called else None
+    if not module.startswith("torch.") or ".quantized." not in module or not isinstance(state, tuple):
+        return {}
+    held: dict[object, object] = dict(zip(_CONVOLUTION, state, strict=False))
+    return held if len(state) == len(_CONVOLUTION) and isinstance(held["weight"], TensorRecord) else {}
+
+
 def module_contents(module: Object, where: str, *, limits: Limits = DEFAULT) -> ModuleContents:
     """Walk a module.
 
@@ -114,8 +129,10 @@ def module_contents(module: Object, where: str, *, limits: Limits = DEFAULT) -> 
             raise LimitError("modules are nested too deep, or within themselves", where=where)
         held, name = attributes(item), ".".join(path)
         if not is_module(item):  # its state has a form of its own
-            found.tree[name] = {"class": describe(item.cls)}
-            found.state_dict[name] = item
+            convolution = quantized_convolution(item)
+            found.tree[name] = _described(item, convolution)
+            parts = {_join(name, key): convolution[key] for key in _IN_STATE_DICT if key in convolution}
+            found.state_dict |= parts or {name: item}
             continue
         _collect(found, name, held)
         found.tree[name] = _described(item, held)
