@@ -14,6 +14,7 @@ from panmodel.io.source import Location
 from panmodel.limits import Limits
 from panmodel.model.model import Model
 from panmodel.model.tensor import ArrayTensor
+from panmodel.wire.hdf5 import read_file
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, save
 
 CONFIG = {
@@ -156,6 +157,26 @@ def test_a_weights_file_keeps_the_configuration(tmp_path):
     again = pm.read(tmp_path / "a.weights.h5")
     assert again.structure.to_json() == model.structure.to_json()
     assert again.training.slots.keys() == model.training.slots.keys()
+
+
+def test_a_file_by_layers_leads_to_the_same_variables(tmp_path):
+    source = archive(tmp_path)
+    assert pm.convert(source, tmp_path / "a.h5").notices == []
+    layers = read_file(Location(tmp_path / "a.h5").open())
+    assert [text.decode() for text in layers.attributes["layer_names"]] == ["head"]
+    assert [text.decode() for text in layers.members["head"].attributes["weight_names"]] == ["weight_0", "weight_1"]
+    dense = layers.members["layers"].members["dense"].members["vars"].members
+    for number in "01":
+        assert layers.members["head"].members[f"weight_{number}"].address == dense[number].address
+    model, again = pm.read(source), pm.read(tmp_path / "a.h5")
+    assert contents_of(again) == contents_of(model) and list(again.tensors) == list(model.tensors)
+    assert again.training.slots.keys() == model.training.slots.keys()
+    assert again.structure.places == model.structure.places
+    assert again.structure.groups.keys() == model.structure.groups.keys()
+    pm.convert(tmp_path / "a.h5", tmp_path / "b.weights.h5")
+    assert not {"head"} & read_file(Location(tmp_path / "b.weights.h5").open()).members.keys()
+    pm.convert(tmp_path / "a.h5", tmp_path / "b.keras")
+    assert contents_of(pm.read(tmp_path / "b.keras")) == contents_of(model)
 
 
 VOCABULARY = {"assets/layers/lookup/vocabulary.txt": "é\nb".encode(), "assets/layers/lookup/odd": b"\xff\xed\xa0\x80"}

@@ -267,3 +267,27 @@ def test_what_a_checkpoint_holds_loads_in_the_order_of_keras(saved):
     for source in ("many.ckpt", "many.npz"):
         pm.convert(saved / source, saved / f"of.{source[5:]}.h5", force=True)
     keras(MANY + LOAD_MANY, saved)
+
+
+LOAD_LAYERS = """
+right = [np.asarray(v) for v in keras.models.load_model("net.keras").weights]
+for by_name in (False, True, None):
+    net = keras.models.load_model("by.keras")  # which came from by.h5
+    assert all(np.array_equal(a, b) for a, b in zip(right, net.weights))
+    for variable in net.weights: variable.assign(variable * 0)
+    net.load_weights(*("by.h5", False) if by_name is not None else ["by.weights.h5"], **{"by_name": by_name})
+    assert all(np.array_equal(a, b) for a, b in zip(right, net.weights))
+"""
+
+
+def test_variables_with_a_configuration_load_by_layers_as_well(composed):
+    report = pm.convert(composed / "net.keras", composed / "by.h5", force=True)
+    assert not report.notices
+    pm.convert(composed / "by.h5", composed / "by.weights.h5", force=True)
+    pm.convert(composed / "by.h5", composed / "by.keras", force=True)
+    one, other = pm.read(composed / "net.keras"), pm.read(composed / "by.h5")
+    assert list(one.tensors) == list(other.tensors) and one.training.slots.keys() == other.training.slots.keys()
+    keras(LOAD_LAYERS, composed)
+    assert [notice.kind for notice in pm.convert(composed / "net.weights.h5", composed / "no.h5").notices] == [
+        "read-otherwise"
+    ]

@@ -66,7 +66,7 @@ def write(model: Model, sink: Sink) -> None:
     """
     from panmodel.model.keras.placing import file_of
     from panmodel.model.keras.structure import Layout
-    from panmodel.model.keras.targets import structure_for
+    from panmodel.model.keras.targets import BY_VARIABLES, structure_for, with_layers
     from panmodel.wire.hdf5.writing import save
 
     structure = structure_for(model)
@@ -78,6 +78,8 @@ def write(model: Model, sink: Sink) -> None:
             raise UnsupportedError(message, where=str(sink.target), hint="leave out --shard-size")
         write_shards(model.tensors, structure, sink)
         return
+    if structure.layout is Layout.VARIABLES and not sink.target.name.endswith(BY_VARIABLES):
+        structure = with_layers(structure, model.tensors) or structure
     save(file_of(model.tensors, structure), sink.open())
 
 

@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 
 from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout
-from panmodel.model.keras.targets import remarks, structure_for
+from panmodel.model.keras.targets import remarks, structure_for, with_layers
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, ReadOtherwise
 from panmodel.model.tensor import ArrayTensor
@@ -80,3 +82,16 @@ def test_what_keras_does_not_load_is_said(layout, name):
     assert isinstance(notice, ReadOtherwise) and "name the target" in notice.detail
     other = "x.h5" if name != "x.h5" else "x.weights.h5"
     assert remarks(model, other) == []
+
+
+@pytest.mark.parametrize("layer", ["a//b", "layers/dense/vars/0/x", "ok"])
+def test_layers_are_listed_where_their_names_can_be_paths(layer):
+    config = json.dumps({"config": {"layers": [{"class_name": "Dense", "config": {"name": layer}}]}})
+    model = model_of(place := "layers/dense/vars/0")
+    given = LayerGroups(Layout.VARIABLES, "", {"": GroupRecord()}, {place: place}, {"config.json": config})
+    found = with_layers(given, model.tensors)
+    assert (found is not None) is (layer == "ok")
+    assert list(given.groups) == [""] and given.groups[""] == GroupRecord()
+    if found is not None:
+        assert found.groups["ok"].weights == [("weight_0", place)]
+        assert found.groups[""].layers == ["ok"]

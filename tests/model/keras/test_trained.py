@@ -4,7 +4,7 @@ import time
 import numpy as np
 
 from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout
-from panmodel.model.keras.trained import trained_weights
+from panmodel.model.keras.trained import trained_weights, weights_of_layers
 from panmodel.model.tensor import ArrayTensor
 
 
@@ -12,14 +12,18 @@ def layer(kind, name="", **config):
     return {"class_name": kind, "config": {"name": name, **config}}
 
 
-def trained(layers, places, *, with_frozen=False, **names):
-    """Paths of the trained variables; `names` are those that the user gave to groups."""
+def arranged(layers, places, **names):
+    """Variables at places; `names` are those that the user gave to groups."""
     model = {"config": {"layers": layers}}
     groups = {f"{group.replace('__', '/')}/vars": GroupRecord({"name": name}) for group, name in names.items()}
     structure = LayerGroups(Layout.VARIABLES, "", groups, {place: place for place in places})
     structure.documents["config.json"] = json.dumps(model)
-    tensors = {place: ArrayTensor(np.zeros(2, np.float32), place) for place in places}
-    return list(trained_weights(structure, tensors, with_frozen=with_frozen))
+    return structure, {place: ArrayTensor(np.zeros(2, np.float32), place) for place in places}
+
+
+def trained(layers, places, *, with_frozen=False, **names):
+    """Paths of the trained variables."""
+    return list(trained_weights(*arranged(layers, places, **names), with_frozen=with_frozen))
 
 
 def test_layers_are_found_by_their_names_or_by_their_classes():
@@ -104,3 +108,29 @@ def test_a_layer_that_is_listed_often_is_trained_once():
     began = time.process_time()
     assert trained([layer("Dense", "d")] * 5000, places, layers__dense="d") == places
     assert time.process_time() - began < 10
+
+
+def test_every_weight_of_a_layer_those_that_are_trained_first():
+    inner = layer("Sequential", "net", layers=[layer("BatchNormalization"), layer("Dense", trainable=False)])
+    layers = [
+        layer("SpectralNormalization", "s"),
+        inner,
+        layer("Dropout", "rate"),
+        layer("Dense", "last", trainable=False),
+    ]
+    within = "layers/sequential/layers"
+    places = [f"{within}/batch_normalization/vars/{number}" for number in range(4)]
+    places += [f"{within}/dense/vars/0", "layers/dense/vars/0"]
+    spectral = [f"layers/spectral_normalization/{end}" for end in ("layer/vars/0", "vars/0", "vars/1")]
+    others = ["layers/dropout/seed_generator/vars/0", "optimizer/vars/0", "metrics/mean/vars/0"]
+    found = weights_of_layers(*arranged(layers, [*places, *spectral, *others]))
+    assert found == {"s": [spectral[0], spectral[2]], "net": places[:5], "last": [places[5]]}
+    assert list(found) == ["s", "net", "last"]
+
+
+def test_layers_of_which_not_all_weights_are_known_are_none():
+    assert weights_of_layers(*arranged([layer("Dense", "a")], ["layers/dense/vars/0", "vars/0"])) == {}
+    assert (
+        weights_of_layers(*arranged([layer("Mine", "a")], ["layers/mine/one/vars/0", "layers/mine/two/vars/0"])) == {}
+    )
+    assert weights_of_layers(*arranged(None, ["layers/dense/vars/0"])) == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from panmodel.errors import UnsupportedError
@@ -11,7 +11,7 @@ from panmodel.limits import DEFAULT
 from panmodel.model.keras.names import names_of, relative
 from panmodel.model.keras.order import Ordered, in_order
 from panmodel.model.keras.reading import DOCUMENT, LAYER_NAMES, NAMES, VARIABLE, WEIGHT_NAMES
-from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_asset, join
+from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, is_asset, join, parents
 from panmodel.model.tensor import Tensor
 from panmodel.wire.hdf5.writing import NewDataset, NewGroup, is_link_name
 
@@ -63,6 +63,9 @@ def file_of(tensors: Mapping[str, Tensor], structure: LayerGroups) -> NewGroup:
         paths[place] = key
     for path, record in structure.groups.items():
         groups[path].attributes.update(_attributes(record))
+        for name, key in record.weights or ():
+            if (other := relative(path, name)) != structure.places[key]:
+                _put(root, other.split("/"), made[id(tensors[key])])
     unkept = unkept_documents(structure)
     for name, text in structure.documents.items():
         if name not in unkept:
@@ -86,7 +89,7 @@ def completed(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGro
     groups = {
         path: GroupRecord(record.attributes, record.layers and list(record.layers), record.weights)
         for path, record in structure.groups.items()
-        if not path or _is_path(path)
+        if not path or is_path(path)
     }
     base = structure.base if structure.base in groups else ""
     result = LayerGroups(structure.layout, base, groups, {}, structure.documents)
@@ -98,7 +101,7 @@ def completed(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGro
     for path, record in result.groups.items():
         if record.weights is not None:
             record.weights = [
-                (name, key) for name, key in record.weights if relative(path, name) == result.places.get(key)
+                (name, key) for name, key in record.weights if _is_at(relative(path, name), key, result, taken)
             ]
     left = {key: tensor for key, tensor in tensors.items() if key not in result.places}
     if result.layout is Layout.LAYERS:
@@ -106,6 +109,13 @@ def completed(tensors: Mapping[str, Tensor], structure: LayerGroups) -> LayerGro
     else:
         result.places.update((key, taken.take(key)) for key in left)
     return result
+
+
+def _is_at(path: str, key: str, structure: LayerGroups, taken: _Taken) -> bool:
+    """Whether a layer may list a tensor at a path: at its own; a variable at another one that leads to it as well."""
+    if structure.layout is Layout.VARIABLES and key in structure.places:
+        return taken.add(path)
+    return structure.places.get(key) == path
 
 
 def _add_layers(structure: LayerGroups, order: Ordered, taken: _Taken) -> None:
@@ -117,7 +127,7 @@ def _add_layers(structure: LayerGroups, order: Ordered, taken: _Taken) -> None:
             layer = name = place.rpartition("/")[2]
         structure.places[key] = place
         group = join(structure.base, layer)
-        for path in _parents(group):
+        for path in parents(group):
             structure.groups.setdefault(path, GroupRecord())
         record, base = structure.groups[group], structure.groups[structure.base]
         if record.weights is None:
@@ -131,7 +141,7 @@ class _Taken:
     """The paths of a file: a dataset is no group, and there is one of a name."""
 
     def __init__(self, groups: Mapping[str, GroupRecord]) -> None:
-        self._groups = {parent for path in groups for parent in _parents(path)}
+        self._groups = {parent for path in groups for parent in parents(path)}
         self._datasets: set[str] = set()
         self._spare = 0
 
@@ -151,27 +161,18 @@ class _Taken:
 
     def add(self, place: str) -> bool:
         """Take a path for a dataset; False if that cannot be."""
-        if not _is_path(place) or place in self._groups or place in self._datasets:
+        if not is_path(place) or place in self._groups or place in self._datasets:
             return False
-        parents = list(_parents(place.rpartition("/")[0]))
-        if not self._datasets.isdisjoint(parents):
+        above = list(parents(place.rpartition("/")[0]))
+        if not self._datasets.isdisjoint(above):
             return False
         self._datasets.add(place)
-        self._groups.update(parents)
+        self._groups.update(above)
         return True
 
 
-def _parents(path: str) -> Iterator[str]:
-    """A group's path and those of the groups that it is in, the root first."""
-    yield ""
-    for place, letter in enumerate(path):
-        if letter == "/":
-            yield path[:place]
-    if path:
-        yield path
-
-
-def _is_path(path: str) -> bool:
+def is_path(path: str) -> bool:
+    """Whether a file can have a member at a path."""
     parts = path.split("/")
     return len(path) <= _LONGEST_NAME and len(parts) < DEFAULT.nesting and all(map(is_link_name, parts))
 
@@ -181,7 +182,7 @@ def _groups(structure: LayerGroups) -> tuple[NewGroup, dict[str, NewGroup]]:
     made = {"": root}
     for path in structure.groups:
         parent = root
-        for step in list(_parents(path))[1:]:
+        for step in list(parents(path))[1:]:
             if step not in made:
                 made[step] = NewGroup()
                 parent.members[step.rpartition("/")[2]] = made[step]

@@ -19,6 +19,7 @@ from panmodel.model.keras.structure import (
     Layout,
     is_plain,
     join,
+    parents,
 )
 from panmodel.model.keras.tensor import DatasetTensor, element_type
 from panmodel.wire.hdf5 import Dataset, Group
@@ -161,12 +162,30 @@ def _nested(group: str) -> list[Any]:
 
 
 def _structure(found: _Found) -> LayerGroups:
+    if _without_lists(found):
+        return LayerGroups(Layout.VARIABLES)
     for base in (_MODEL_WEIGHTS, ""):
         if base in found.groups and _listed(found.groups[base].attributes, LAYER_NAMES) is not None:
             return LayerGroups(Layout.LAYERS, base)
     if any(VARIABLE.fullmatch(path) for path in found.datasets):
         return LayerGroups(Layout.VARIABLES)
     return LayerGroups(Layout.PATHS)
+
+
+def _without_lists(found: _Found) -> bool:
+    """Whether layers list nothing but variables that are elsewhere under their paths; such lists are left out then."""
+    lists = {path: _listed(group.attributes, WEIGHT_NAMES) for path, group in found.groups.items()}
+    listed = [relative(path, name) for path, names in lists.items() for name in names or ()]
+    variables = {dataset.address for path, dataset in found.datasets.items() if VARIABLE.fullmatch(path)}
+    if not listed or len(found.roots) > 1 or any(VARIABLE.fullmatch(path) for path in listed):
+        return False
+    if not all(path in found.datasets and found.datasets[path].address in variables for path in listed):
+        return False
+    aliases = set(listed)
+    found.datasets = {path: dataset for path, dataset in found.datasets.items() if path not in aliases}
+    inside = {path for place in found.datasets for path in parents(place)}
+    found.groups = {path: group for path, group in found.groups.items() if lists[path] is None or path in inside}
+    return True
 
 
 def _listed(attributes: Mapping[str, object], name: str) -> list[str] | None:
@@ -198,6 +217,8 @@ def _attributes(path: str, group: Group, structure: LayerGroups) -> Iterator[str
     """Note what a group has; yields the attributes that cannot be kept."""
     record = structure.groups.setdefault(path, GroupRecord())
     special: list[str] = [NAMES] if not path else []
+    if structure.layout is Layout.VARIABLES:
+        special += [LAYER_NAMES, WEIGHT_NAMES]
     if structure.layout is Layout.LAYERS:
         if path == structure.base:
             record.layers = _listed(group.attributes, LAYER_NAMES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
@@ -159,6 +159,16 @@ def is_asset(name: str) -> bool:
 def join(path: str, name: str) -> str:
     """The path of a member of a group."""
     return f"{path}/{name}" if path else name
+
+
+def parents(path: str) -> Iterator[str]:
+    """A group's path and those of the groups that it is in, the root first."""
+    yield ""
+    for place, letter in enumerate(path):
+        if letter == "/":
+            yield path[:place]
+    if path:
+        yield path
 
 
 def _edited(record: GroupRecord, names: Mapping[str, str], moved: Mapping[str, str]) -> GroupRecord:

@@ -9,15 +9,21 @@ Source: keras/src/saving/saving_api.py (3.15), keras/engine/network.py (2.3.1)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+from panmodel.model.keras.configuration import parsed
 from panmodel.model.keras.order import in_order
-from panmodel.model.keras.placing import arranged
-from panmodel.model.keras.structure import LayerGroups, Layout
+from panmodel.model.keras.placing import VERSION, arranged, is_path
+from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout, parents
+from panmodel.model.keras.trained import weights_of_layers
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, Notice, ReadOtherwise
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.object_graph import ObjectGraph
 
-_BY_VARIABLES = (".weights.h5", ".weights.json")
+#: What the names of files end with that Keras 3 reads by paths of variables.
+BY_VARIABLES = (".weights.h5", ".weights.json")
 _OPTIMIZER = "optimizer"  # what models of Keras track it as
 
 
@@ -29,6 +35,31 @@ def structure_for(model: Model) -> LayerGroups:
     return arranged(_in_order_of_tracking(model), training, is_told=isinstance(model.structure, ObjectGraph))
 
 
+def with_layers(structure: LayerGroups, tensors: Mapping[str, Tensor]) -> LayerGroups | None:
+    """An arrangement by variables that lists these by layers, too, so that Keras loads it by either.
+
+    Args:
+        structure: Arranges tensors by paths of variables.
+        tensors: All tensors by name.
+
+    Returns:
+        None if there is no configuration that tells the order of layers, and of the weights in each.
+    """
+    layers = weights_of_layers(structure, tensors)
+    datasets = set(structure.places.values())
+    if not layers or not all(is_path(layer) and datasets.isdisjoint(parents(layer)) for layer in layers):
+        return None
+    groups = {path: replace(record, attributes=dict(record.attributes)) for path, record in structure.groups.items()}
+    for layer, keys in layers.items():
+        for path in parents(layer):
+            groups.setdefault(path, GroupRecord())
+        groups[layer].weights = [(f"weight_{number}", key) for number, key in enumerate(keys)]
+    groups[""].layers = list(layers)
+    version = parsed(structure.documents.get("metadata.json")).get("keras_version")
+    groups[""].attributes.setdefault("keras_version", version if isinstance(version, str) else VERSION)
+    return replace(structure, groups=groups)
+
+
 def remarks(model: Model, name: str) -> list[Notice]:
     """What Keras does not load as it is, and what was assumed so that it loads it.
 
@@ -36,9 +67,10 @@ def remarks(model: Model, name: str) -> list[Notice]:
         model: What is written.
         name: The name of the file.
     """
-    layout = structure_for(model).layout
+    structure = structure_for(model)
+    layout = structure.layout
     is_own = isinstance(model.structure, LayerGroups)
-    if name.endswith(_BY_VARIABLES):
+    if name.endswith(BY_VARIABLES):
         if layout is not Layout.VARIABLES:
             detail = (
                 f"Keras 3 looks for paths of variables in a file that is named so, and this one has {_kind(layout)}: "
@@ -50,6 +82,8 @@ def remarks(model: Model, name: str) -> list[Notice]:
         )
         return [] if is_own else [Assumed(detail)]
     if layout is Layout.VARIABLES:
+        if with_layers(structure, model.tensors) is not None:
+            return []
         detail = (
             "Keras looks for layers in a file that is named so, and this one has paths of variables, which do not tell "
             "the order of layers: name the target .weights.h5 for Keras 3 to load it"

@@ -23,14 +23,15 @@ _STATISTIC = re.compile(
     r"(moving_mean|moving_variance|running_mean|running_std|seed_generator_state|vector_u|sn_u)(_\d+)?(:0)?$"
 )
 _NORMALIZATIONS = ("BatchNormalization", "SyncBatchNormalization")
-_NORMALIZATION = "Normalization"
+_NORMALIZATION, _SPECTRAL = "Normalization", "SpectralNormalization"
 #: Layers whose own variables are statistics.
-_UNTRAINED = (_NORMALIZATION, "SpectralNormalization")
+_UNTRAINED = (_NORMALIZATION, _SPECTRAL)
 #: Layers that are made of several others: the attributes that these are, in the order in which they are made.
 _PARTS: dict[str, tuple[str, ...]] = {
     "Bidirectional": ("forward_layer", "backward_layer"),
     "MultiHeadAttention": ("query_dense", "key_dense", "gate_dense", "value_dense", "output_dense"),
     "GroupQueryAttention": ("query_dense", "key_dense", "gate_dense", "value_dense", "output_dense"),
+    "GroupedQueryAttention": ("query_dense", "key_dense", "gate_dense", "value_dense", "output_dense"),
 }
 _OWN = "vars"
 _SEEDS = "seed_generator"
@@ -58,6 +59,34 @@ def trained_weights(
         return {keys[place]: tensors[keys[place]] for place in found}
     except _UnknownOrder:
         return {}
+
+
+def weights_of_layers(structure: LayerGroups, tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Layer → its weights in the order of files by layers, those that are trained first.
+
+    Args:
+        structure: An arrangement by paths of variables, with the configuration of the model.
+        tensors: Every tensor by name.
+
+    Returns:
+        Names of tensors by the names of layers, both in order; nothing unless the layer of each weight is known.
+    """
+    keys = {place: key for key, place in structure.places.items() if key in tensors}
+    layers = _layers(_model(structure))
+    found: dict[str, list[str]] = {}
+    every = _Paths(structure, keys, with_frozen=True, with_statistics=True)
+    try:
+        trained = {place for _, places in _Paths(structure, keys).by_layer(layers, "") for place in places}
+        for layer, places in every.by_layer(layers, ""):
+            order = sorted(places, key=lambda place: place not in trained)
+            if order:
+                found[str(_config(layer).get("name"))] = [keys[place] for place in order]
+    except _UnknownOrder:
+        return {}
+    known = {key for listed in found.values() for key in listed}
+    others = [place for place, key in keys.items() if key not in known and place not in every.twice]
+    is_known = all(structure.is_training(place) or _SEEDS in place for place in others)
+    return found if is_known and sum(map(len, found.values())) == len(known) else {}
 
 
 class _UnknownOrder(Exception):  # noqa: N818 - it is no error: the file does not tell
@@ -101,10 +130,18 @@ def _config(layer: object) -> dict[str, Any]:
 class _Paths:
     """The paths of trained variables in a file of attribute paths."""
 
-    def __init__(self, structure: LayerGroups, places: Mapping[str, str], *, with_frozen: bool) -> None:
-        self._structure, self._with_frozen = structure, with_frozen
+    def __init__(
+        self,
+        structure: LayerGroups,
+        places: Mapping[str, str],
+        *,
+        with_frozen: bool = False,
+        with_statistics: bool = False,
+    ) -> None:
+        self._structure, self._with_frozen, self._with_statistics = structure, with_frozen, with_statistics
         self._inner: dict[str, dict[str, None]] = {}
         self._seen: set[str] = set()
+        self.twice: set[str] = set()  # variables of a layer within, which are there as well
         for place in places:
             parent, _, part = place.rpartition("/")
             while part not in self._inner.setdefault(parent, {}):
@@ -113,6 +150,13 @@ class _Paths:
 
     def of_layers(self, layers: list[dict[str, Any]], path: str, depth: int = 0) -> Iterator[str]:
         """Those of a model at a path."""
+        for _, places in self.by_layer(layers, path, depth):
+            yield from places
+
+    def by_layer(
+        self, layers: list[dict[str, Any]], path: str, depth: int = 0
+    ) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Those of each layer of a model at a path, with the configuration of the layer."""
         old, container = join(path, LAYER_DEPENDENCIES), join(path, LAYERS)
         container = old if old in self._inner else container
         groups = dict.fromkeys(f"{container}/{part}" for part in self._inner.get(container, ()))
@@ -126,7 +170,7 @@ class _Paths:
                 count[kind] += 1  # it is there twice: among the layers that have weights as well
             group = names.get(str(_config(layer).get("name")), "" if names else by_class)
             if group in groups:
-                yield from self._of_layer(layer, group, depth + 1)
+                yield layer, list(self._of_layer(layer, group, depth + 1))
 
     def _of_layer(self, layer: dict[str, Any], group: str, depth: int) -> Iterator[str]:
         config = _config(layer)
@@ -146,10 +190,13 @@ class _Paths:
     def _own(self, layer: dict[str, Any], group: str) -> list[str]:
         variables = f"{group}/{_OWN}"
         numbers = sorted((part for part in self._inner.get(variables, ()) if part.isdecimal()), key=int)
-        if _class(layer) in _NORMALIZATIONS:
+        if _class(layer) in _NORMALIZATIONS and not self._with_statistics:
             config = _config(layer)
             numbers = numbers[: sum(map(bool, (config.get("scale", True), config.get("center", True))))]
-        elif _class(layer) in _UNTRAINED:
+        elif _class(layer) == _SPECTRAL and self._with_statistics:
+            self.twice.update(f"{variables}/{number}" for number in numbers[:-1])
+            numbers = numbers[-1:]
+        elif _class(layer) in _UNTRAINED and not self._with_statistics:
             numbers = []
         return [f"{variables}/{number}" for number in numbers]
 
