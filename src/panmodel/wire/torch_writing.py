@@ -130,9 +130,14 @@ def check(tensors: Mapping[str, Writable], where: str) -> None:
     Raises:
         UnsupportedError: There are some; all are named.
     """
-    foreign = [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not _is_plain(tensor)]
+    foreign = {name: tensor for name, tensor in tensors.items() if not _is_plain(tensor)}
+    typeless = [f"{name} ({tensor.dtype})" for name, tensor in foreign.items() if tensor.dtype not in _PACKED]
+    if typeless:
+        raise UnsupportedError(f"torch has no type for {listed(typeless, 10)}", where=where)
     if foreign:
-        raise UnsupportedError(f"torch has no type for {listed(foreign, 10)}", where=where)
+        shown = listed([f"{name} ({tensor.dtype}{list(tensor.shape)})" for name, tensor in foreign.items()], 10)
+        message = f"torch has such elements in whole bytes of the last dimension alone, which are not filled: {shown}"
+        raise UnsupportedError(message, where=where, hint="convert them with --dtype")
 
 
 def save(value: object, staged: StagedFile, *, root: str = "archive") -> None:
