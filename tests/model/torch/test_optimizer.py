@@ -6,6 +6,7 @@ import pytest
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.torch.optimizer import Optimizer, find_optimizers, names_of_parameters
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node
+from panmodel.wire.torch_records import TorchValue
 
 
 def mapping(items: dict[Key, Node]) -> Branch:
@@ -91,6 +92,8 @@ def test_settings_of_one_group_and_of_several() -> None:
     betas = Branch("tuple", ((0, 0.9), (1, 0.99)))
     first: dict[Key, Node] = {"lr": 0.1, "betas": betas, "params": listed(0), "x": mapping({}), "t": Leaf("t")}
     assert only(state({}, first)).settings() == {"lr": 0.1, "betas": (0.9, 0.99)}
+    typed = {"state_dtype": TorchValue("dtype", "bfloat16"), "params": listed(0)}
+    assert only(state({}, typed)).settings() == {"state_dtype": "torch.bfloat16"}
     both = only(state({}, first, {"lr": 0.2, "params": listed(1)})).settings()
     assert both["lr"] == 0.1
     tensors = {"t": ArrayTensor(np.array(0.5, np.float32))}
