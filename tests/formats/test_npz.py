@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.damage import assert_survives, contents_of
 
+import panmodel as pm
 from panmodel.dtypes import ALL
 from panmodel.errors import CorruptError, UnsafeError, UnsupportedError
 from panmodel.formats import npz
@@ -173,3 +174,11 @@ def test_damage_is_found(tmp_path: Path, save) -> None:
     else:
         save(path, kernel=np.arange(20, dtype=">f4").reshape(4, 5), bias=np.zeros(2))
     assert_survives(lambda copy: contents_of(read(copy)), path, exact=True, cuts=100)
+
+
+@pytest.mark.parametrize("target", ["b.npz", "b.npy", "b.h5"])
+def test_elements_that_others_take_for_opaque_are_said(tmp_path: Path, target: str) -> None:
+    np.savez(tmp_path / "a.npz", w=np.ones(3, np.float32))
+    assert pm.convert(tmp_path / "a.npz", tmp_path / target).notices == []
+    cast, said = pm.convert(tmp_path / "a.npz", tmp_path / target, dtype="bfloat16", force=True).notices
+    assert (cast.kind, said.kind, said.names) == ("cast", "read-otherwise", ("bfloat16",))

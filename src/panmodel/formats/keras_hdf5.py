@@ -92,9 +92,9 @@ def _loses(model: Model, _: bool) -> list[Notice]:
 
 
 def _remarks(model: Model, name: str) -> list[Notice]:
-    from panmodel.model.keras.targets import remarks
+    from panmodel.model.keras.targets import opaque, remarks
 
-    return remarks(model, name)
+    return [*remarks(model, name), *opaque(model)]
 
 
 def _shards(target: str) -> tuple[str, ...]:

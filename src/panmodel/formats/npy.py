@@ -10,6 +10,7 @@ from panmodel.io.sink import Sink
 from panmodel.io.source import Extent, Location
 from panmodel.model.format import Format, Holds
 from panmodel.model.model import Model
+from panmodel.model.notice import Notice
 from panmodel.wire import npy
 
 
@@ -58,6 +59,12 @@ def write(model: Model, sink: Sink) -> None:
     sink.open().write_all(array_of(tensor, name if name != sink.target.stem else None).pieces())
 
 
+def _remarks(model: Model, _: str) -> list[Notice]:
+    from panmodel.model.numpy.writing import remarks
+
+    return remarks(model.tensors.values())
+
+
 FORMAT = Format(
     name="npy",
     summary="numpy .npy: one array",
@@ -67,5 +74,6 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     write=write,
+    remarks=_remarks,
     any_weights=False,
 )

@@ -183,6 +183,12 @@ def _is_member_name(name: str) -> bool:
         return False
 
 
+def _remarks(model: Model, _: str) -> list[Notice]:
+    from panmodel.model.numpy.writing import remarks
+
+    return remarks(model.tensors.values())
+
+
 FORMAT = Format(
     name="npz",
     summary="numpy .npz: named arrays",
@@ -192,5 +198,6 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     write=write,
+    remarks=_remarks,
     keeps_ties=False,
 )

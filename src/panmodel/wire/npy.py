@@ -243,6 +243,11 @@ def _descr(dtype: DType) -> str:
     return f"<V{dtype.itemsize}"
 
 
+def is_known(dtype: DType) -> bool:
+    """Whether numpy itself reads elements of a type as what they are; of others a comment in the header tells it."""
+    return dtype is STRING or _TYPES.get(_descr(dtype)[1:]) is dtype
+
+
 def make_header(dtype: DType, shape: tuple[int, ...], *, descr: str = "", extra: dict[str, str] | None = None) -> bytes:
     """A header, its end at a multiple of 64 bytes.
 

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from panmodel.dtypes import BFLOAT16
 from panmodel.model.keras.structure import GroupRecord, LayerGroups, Layout
-from panmodel.model.keras.targets import remarks, structure_for, with_layers
+from panmodel.model.keras.targets import opaque, remarks, structure_for, with_layers
 from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, ReadOtherwise
 from panmodel.model.tensor import ArrayTensor
@@ -82,6 +83,14 @@ def test_what_keras_does_not_load_is_said(layout, name):
     assert isinstance(notice, ReadOtherwise) and "name the target" in notice.detail
     other = "x.h5" if name != "x.h5" else "x.weights.h5"
     assert remarks(model, other) == []
+
+
+def test_elements_that_hdf5_has_no_type_for_are_said():
+    model = model_of("a")
+    model.tensors["a"] = ArrayTensor(np.zeros(2, np.uint16), "a", dtype=BFLOAT16)
+    assert [(notice.kind, notice.names) for notice in opaque(model)] == [("read-otherwise", ("bfloat16",))]
+    model.structure = structure_for(model)
+    assert opaque(model) == opaque(model_of("a")) == []
 
 
 @pytest.mark.parametrize("layer", ["a//b", "layers/dense/vars/0/x", "ok"])

@@ -7,7 +7,7 @@ import pytest
 
 from panmodel.dtypes import ALL, STRING, VARIANT
 from panmodel.errors import UnsupportedError
-from panmodel.model.numpy.writing import array_of, require_writable
+from panmodel.model.numpy.writing import array_of, remarks, require_writable
 from panmodel.model.tensor import ArrayTensor, DeferredTensor, unpack
 
 
@@ -43,3 +43,12 @@ def test_strings_that_padding_would_blow_up_are_refused():
     array = np.array([b"x" * 100_000] + [b""] * 9_999, object)
     with pytest.raises(UnsupportedError, match="1000000000 bytes"):
         require_writable({"s": DeferredTensor("s", STRING, array.shape, lambda: array)}, "x")
+
+
+@pytest.mark.parametrize("name", [name for name, dtype in ALL.items() if dtype.kind != "o"])
+def test_what_numpy_itself_takes_for_something_else_is_said(name: str) -> None:
+    dtype = ALL[name]
+    array = np.array([b"a"], object) if name == "string" else np.zeros(2, dtype.numpy)
+    tensor = ArrayTensor(array, "t", dtype=dtype)
+    read = np.load(io.BytesIO(b"".join(map(bytes, array_of(tensor).pieces()))))
+    assert (remarks([tensor]) == []) is (name == "string" or (read.dtype == array.dtype and dtype.stored is dtype))

@@ -21,6 +21,7 @@ from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, Notice, ReadOtherwise
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.object_graph import ObjectGraph
+from panmodel.wire.hdf5.writing_datatypes import needs_name
 
 #: What the names of files end with that Keras 3 reads by paths of variables.
 BY_VARIABLES = (".weights.h5", ".weights.json")
@@ -90,6 +91,15 @@ def remarks(model: Model, name: str) -> list[Notice]:
         )
         return [ReadOtherwise(detail)]
     return [] if is_own else _order(model)
+
+
+def opaque(model: Model) -> list[Notice]:
+    """What others take for opaque bytes, since HDF5 has no such elements."""
+    if isinstance(model.structure, LayerGroups):  # Keras itself stores them so
+        return []
+    foreign = {tensor.dtype.name for tensor in model.tensors.values() if tensor.dtype.bits and needs_name(tensor.dtype)}
+    detail = "h5py and Keras take these elements for opaque or plainer ones; panmodel reads them back as they are"
+    return [ReadOtherwise(detail, tuple(sorted(foreign)))] if foreign else []
 
 
 def _kind(layout: Layout) -> str:

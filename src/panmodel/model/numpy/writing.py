@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from panmodel.dtypes import STRING
 from panmodel.errors import UnsupportedError, listed
 from panmodel.io.pieces import whole
+from panmodel.model.notice import Notice, ReadOtherwise
 from panmodel.model.numpy.strings import Strings, plan
 from panmodel.model.tensor import Tensor, unpack
-from panmodel.wire.npy import LONGEST, make_header
+from panmodel.wire.npy import LONGEST, is_known, make_header
 
 #: Strings are refused if padding makes them this many times as large, and larger than so many bytes.
 _MOST_PADDING, _MOST_PADDED = 64, 256 << 20
@@ -78,6 +79,13 @@ def require_writable(tensors: Mapping[str, Tensor], where: str) -> None:
         if array.strings and padded > max(array.strings.content * _MOST_PADDING, _MOST_PADDED):
             message = f"tensor {name!r}: strings of one width, as numpy stores them, would take {padded} bytes"
             raise UnsupportedError(f"{message}; they have {array.strings.content}", where=where)
+
+
+def remarks(tensors: Iterable[Tensor]) -> list[Notice]:
+    """What numpy takes for something else."""
+    foreign = [tensor.dtype for tensor in tensors if tensor.dtype.kind != "o" and not is_known(tensor.dtype)]
+    detail = "numpy itself takes these elements for opaque or plainer ones; panmodel reads them back as they are"
+    return [ReadOtherwise(detail, tuple(sorted({dtype.name for dtype in foreign})))] if foreign else []
 
 
 def _widened(tensor: Tensor) -> Iterator[memoryview]:
