@@ -99,7 +99,18 @@ def test_slots_of_unknown_weights_are_said():
     source.structure = Arrangement(replace(source.training, slots={"0": source.training.slots["w"]}))
     ((_, text),) = said(source, "torch_pickle")
     assert text == "which slots are of which weights is not kept in torch_pickle: w (m)"
-    assert fate(source, "torch_pickle") == "not all kept: step 7, epoch 2, adam, 0 of 1 slots"
+    assert fate(source, "torch_pickle") == "not all kept: step 7, epoch 2, adam, 1 slots (1 under numbers)"
+
+
+def test_what_a_user_left_out_is_neither_lost_nor_kept():
+    opened = trained()
+    left = replace(opened.training, slots={}, names=frozenset())
+    told = TrainingState(epoch=2, names=frozenset())  # by the containers, of which the slots are gone
+    source = replace(opened, tensors={"w": opened.tensors["w"]}, training=left, structure=Arrangement(told))
+    assert said(source, "torch_pickle") == []
+    assert fate(opened, "torch_pickle", source) == "not all kept: step 7, epoch 2, adam, 0 of 1 slots"
+    source.structure = Arrangement()
+    assert fate(opened, "torch_pickle", source) == "not kept: step 7, epoch 2, adam, 0 of 1 slots"
 
 
 def test_numbers_that_are_variables_of_the_optimizer_are_kept():

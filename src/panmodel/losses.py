@@ -145,8 +145,9 @@ def training_fate(opened: Model, model: Model, result: Model, record: Format) ->
     said = [f"{what} {value}" for what, value in (("step", left.step), ("epoch", left.epoch)) if value is not None]
     said += [state.optimizer] if state.optimizer else []
     if slots := len(_slots(state)):
-        there = len(_slots(left) if kept is None else _slots(left) & _slots(kept))
-        said.append(f"{slots} slots" if there == slots else f"{there} of {slots} slots")
+        there = _slots(kept or left)
+        numbered = f" ({len(there - _slots(left))} under numbers)" if there - _slots(left) else ""
+        said.append(f"{slots} slots{numbered}" if len(there) == slots else f"{len(there)} of {slots} slots{numbered}")
     what = ", ".join(said)
     if model.training is None:
         return f"left out as asked: {what}"
@@ -183,7 +184,8 @@ def _training(model: Model, kept: TrainingState | None, record: Format) -> list[
         lost.append(TrainingStateLost(detail, tuple(f"{variable} ({slot})" for variable, slot in unknown)))
     if state.names and state.optimizer != kept.optimizer:
         lost.append(TrainingStateLost(f"the kind of the optimizer ({state.optimizer}) is not kept in {record.name}"))
-    return lost + (_numbers(model, kept, record) if model.structure is not None else [])  # else all are tensors
+    has_numbers = model.structure is not None and model.structure.family not in record.structures  # else they stay
+    return lost + (_numbers(model, kept, record) if has_numbers else [])
 
 
 def _numbers(model: Model, kept: TrainingState, record: Format) -> list[Notice]:

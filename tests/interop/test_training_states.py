@@ -145,18 +145,24 @@ def test_training_that_is_dropped_leaves_the_weights(tmp_path: Path, target: str
 
 @pytest.mark.parametrize("target", ["b.npz", "b.ckpt", "b.h5"])
 def test_what_is_lost_of_it_is_said(tmp_path: Path, target: str) -> None:
-    """Slots are tensors and stay; that they are slots, which weight they belong to, and plain numbers have no place."""
+    """Slots are tensors and stay such, by their names; of which weight, and plain numbers, have no place."""
     saved = trained(OPTIMIZERS["adamw"][0])[3]
     torch.save(saved, tmp_path / "a.pt")
     report = pm.convert(tmp_path / "a.pt", tmp_path / target)
-    assert report.training == "not kept: step 3, epoch 5, adamw, 18 slots; 18 tensors of it are plain ones now"
-    assert pm.read(tmp_path / target).training is None
+    assert report.training == "not all kept: step 3, epoch 5, adamw, 18 slots (18 under numbers)"
+    found, source = pm.read(tmp_path / target), pm.read(tmp_path / "a.pt")
+    assert found.training is not None
+    assert source.training is not None
+    assert (found.training.step, found.training.epoch, found.training.optimizer) == (3, None, "adam")
+    assert (found.weights.keys(), found.training.names) == (source.weights.keys(), source.training.names)
+    dropped = pm.convert(tmp_path / target, tmp_path / "dropped.npz", drop_training=True)
+    assert dropped.tensors == len(source.weights)
     said = " ".join(map(str, report.notices))
     assert any(isinstance(notice, StructureLost) for notice in report.notices)
     assert "the epoch (5) is not kept" in said
     assert "the loss" in said
     assert "lr" in said
-    assert pm.read(tmp_path / target).tensors.keys() == pm.read(tmp_path / "a.pt").tensors.keys()
+    assert found.tensors.keys() == source.tensors.keys()
 
 
 # TensorFlow and Keras are run by themselves: they take seconds and hundreds of megabytes
@@ -297,6 +303,24 @@ def test_the_state_of_tensorflow_is_told(saved_by_keras: Path, tmp_path: Path, n
         (weight,) = [name for name in state.slots if found.tensors[name].numpy().tobytes() == value]
         slots = {tensor.numpy().tobytes() for tensor in state.slots[weight].values()}
         assert slots == {right[f"slot{2 + 2 * place}"].tobytes(), right[f"slot{3 + 2 * place}"].tobytes()}, weight
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_the_receipt_says_what_is_found_again(saved_by_keras: Path, tmp_path: Path, name: str) -> None:
+    source = pm.read(saved_by_keras / name).training
+    assert source is not None
+    for target in ("b.pt", "b.npz", "b.ckpt", "b.h5"):
+        report = pm.convert(saved_by_keras / name, tmp_path / target, weights_only=True)
+        found = pm.read(tmp_path / target).training
+        said = report.training.partition(":")[0]
+        if found is None:
+            assert said == "not kept", target
+        else:
+            same = (found.step, found.optimizer, found.names) == (source.step, source.optimizer, source.names)
+            same = same and found.slots.keys() == source.slots.keys()
+            assert (said == "kept") == (same and found.hyperparameters == source.hyperparameters), target
+        if name in ("objects.ckpt", "saver.ckpt"):
+            assert said == "kept", target
 
 
 @pytest.mark.parametrize("name", BACK)

@@ -24,6 +24,13 @@ _FAMILIES = {
     "tensorflow": ("panmodel.model.tensorflow.object_graph", "ObjectGraph"),
     "keras": ("panmodel.model.keras.structure", "LayerGroups"),
 }
+#: What tells a training state by names alone, one after the other, and what at least one of these names contains.
+_TOLD_BY_NAMES = (
+    ("", "panmodel.model.tensorflow.training", "training_state"),
+    ("/iteration", "panmodel.model.keras.named_training", "told_by_paths"),
+    ("optimizer/vars/0", "panmodel.model.keras.named_training", "told_by_numbers"),
+    (".state.", "panmodel.model.torch.training", "told_by_names"),
+)
 #: Every family, for `Format.structures` of containers that keep any structure as text.
 FAMILIES = frozenset(_FAMILIES)
 
@@ -66,10 +73,11 @@ def training_told(tensors: Mapping[str, Tensor], structure: Structure | None) ->
         tensors: All of the file; only scalars are read.
         structure: Their arrangement, if there is one.
     """
-    from panmodel.model.tensorflow.training import training_state
-
     told = structure.training_state(tensors) if structure is not None else None
-    return told if told is not None else training_state(tensors)
+    for sign, module, function in _TOLD_BY_NAMES:
+        if told is None and any(sign in name for name in tensors):
+            told = getattr(importlib.import_module(module), function)(tensors)
+    return told
 
 
 def encode(structure: Structure) -> str:

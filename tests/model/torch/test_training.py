@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from panmodel.model.structure import training_told
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.torch.skeleton import Branch, Key, Leaf, Node
 from panmodel.model.torch.training import is_state_dict, is_training_key, state_dict_key, told, training_parts
@@ -144,3 +145,29 @@ def test_objects_of_training_belong_to_it_whatever_their_key_is() -> None:
     mixed: dict[Key, Node] = {**parts, "mixed": Branch("list", ((0, loader), (1, other))), "none": Branch("list", ())}
     found = [path for path, _ in training_parts(mapping(mixed))]
     assert found == [("train",), ("both",)]
+
+
+def test_names_alone_tell_the_slots_of_an_optimizer() -> None:
+    def scalar(value: float) -> Tensor:
+        return ArrayTensor(np.array(value, np.float32))
+
+    wide: Tensor = ArrayTensor(np.zeros(3, np.float32))
+    slots = {f"optimizer.state.{index}.{slot}": wide for index in (0, 1) for slot in ("exp_avg", "exp_avg_sq")}
+    there = {"weight": wide, "bias": wide, **slots, "optimizer.state.0.step": scalar(4)}
+    state = training_told(there, None)
+    assert state is not None
+    assert (state.step, state.optimizer, list(state.slots)) == (4, "adam", ["0", "1"])
+    assert state.names == there.keys() - {"weight", "bias"}
+    assert state.counters == {"step": there["optimizer.state.0.step"]}
+    listed = {f"optimizer_states.{at}.state.layer.weight.momentum_buffer": wide for at in (0, 1)}
+    more = training_told({"layer.weight": wide, **listed}, None)
+    assert more is not None
+    assert list(more.slots) == ["optimizer_states.0.layer.weight", "optimizer_states.1.layer.weight"]
+
+
+@pytest.mark.parametrize(
+    "name", ["rnn.state.0.exp_avg", "optimizer.state.0.weight", "optimizer.state.exp_avg", "state.0.sum"]
+)
+def test_other_names_tell_no_optimizer(name: str) -> None:
+    tensor: Tensor = ArrayTensor(np.zeros(3, np.float32))
+    assert training_told({"weight": tensor, name: tensor}, None) is None

@@ -114,6 +114,45 @@ def told(root: Node, tensors: Mapping[str, Tensor]) -> tuple[TrainingState | Non
     return state, frozenset(used)
 
 
+def told_by_names(tensors: Mapping[str, Tensor]) -> TrainingState | None:
+    """The optimizers that names alone tell, "optimizer.state.0.exp_avg": slots under numbers, for no groups are there.
+
+    Args:
+        tensors: Every tensor of a file whose names are the keys that led to them; steps are read.
+    """
+    found: dict[str, dict[str, dict[str, Leaf]]] = {}
+    for name in tensors:
+        if (place := _place_of_slot(name)) is not None:
+            path, index, slot = place
+            found.setdefault(path, {}).setdefault(index, {})[slot] = Leaf(name)
+    listed = (
+        (path, Branch("dict", tuple((at, _slots(slots)) for at, slots in those.items())))
+        for path, those in found.items()
+    )
+    optimizers = [
+        optimizer for optimizer in (Optimizer((path,), state, ()) for path, state in listed) if optimizer.kind()
+    ]
+    if not optimizers:
+        return None
+    own = tuple(f"{optimizer.path[0]}." for optimizer in optimizers)
+    state = TrainingState(names=frozenset(name for name in tensors if name.startswith(own)))
+    _read_optimizers(state, optimizers, [], tensors)
+    return state
+
+
+def _slots(leaf_of: Mapping[str, Leaf]) -> Branch:
+    return Branch("dict", tuple(leaf_of.items()))
+
+
+def _place_of_slot(name: str) -> tuple[str, str, str] | None:
+    """Where the optimizer is that a name is a slot of, the parameter and the slot; None if it is of none."""
+    parts = name.split(".")
+    for at in range(1, len(parts) - 2):
+        if parts[at] == "state" and any("optim" in part for part in parts[max(at - 2, 0) : at]):
+            return ".".join(parts[:at]), ".".join(parts[at + 1 : -1]), parts[-1]
+    return None
+
+
 def _counters(state: TrainingState, root: Node, tensors: Mapping[str, Tensor]) -> set[str]:
     """Put epoch, step and loss into the state; returns their keys."""
     if not isinstance(root, Branch) or _is_bare(root):
