@@ -308,7 +308,7 @@ def test_plain_data_of_the_standard_library(tmp_path: Path) -> None:
             "/runs/1",
         )
         assert (found["queue"], found["count"], found["default"]) == ([1, 2], {"a": 2, "b": 1}, {"a": [1]})
-        assert (str(found["dtype"]), found["device"], found["size"]) == ("torch.float32", "cuda:1", (2, 3))
+        assert (str(found["dtype"]), str(found["device"]), found["size"]) == ("torch.float32", "cuda:1", (2, 3))
         assert (found["scalar"], found["objects"].items) == (0.5, ["a", None])
         assert found["date"].dtype is None
         assert found["rng"][1].shape == (624,)
