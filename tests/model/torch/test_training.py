@@ -154,6 +154,7 @@ def test_names_alone_tell_the_slots_of_an_optimizer() -> None:
     wide: Tensor = ArrayTensor(np.zeros(3, np.float32))
     slots = {f"optimizer.state.{index}.{slot}": wide for index in (0, 1) for slot in ("exp_avg", "exp_avg_sq")}
     there = {"weight": wide, "bias": wide, **slots, "optimizer.state.0.step": scalar(4)}
+    there["optimizer.param_groups.0.lr"] = scalar(0.5)
     state = training_told(there, None)
     assert state is not None
     assert (state.step, state.optimizer, list(state.slots)) == (4, "adam", ["0", "1"])
@@ -162,6 +163,7 @@ def test_names_alone_tell_the_slots_of_an_optimizer() -> None:
     listed = {f"optimizer_states.{at}.state.layer.weight.momentum_buffer": wide for at in (0, 1)}
     more = training_told({"layer.weight": wide, **listed}, None)
     assert more is not None
+    assert more.hyperparameters == {}
     assert list(more.slots) == ["optimizer_states.0.layer.weight", "optimizer_states.1.layer.weight"]
 
 

@@ -134,9 +134,12 @@ def told_by_names(tensors: Mapping[str, Tensor]) -> TrainingState | None:
     ]
     if not optimizers:
         return None
-    own = tuple(f"{optimizer.path[0]}." for optimizer in optimizers)
-    state = TrainingState(names=frozenset(name for name in tensors if name.startswith(own)))
+    own = {optimizer.path[0] for optimizer in optimizers}
+    rates = {name for name in tensors if name.partition(".param_groups.")[0] in own}
+    slots = {leaf.name for optimizer in optimizers for _, leaf_of in optimizer.slots() for leaf in leaf_of.values()}
+    state = TrainingState(names=frozenset(rates | slots))
     _read_optimizers(state, optimizers, [], tensors)
+    state.hyperparameters = {}  # which are in the groups
     return state
 
 
