@@ -76,6 +76,14 @@ def test_numbers_count_by_their_value_where_names_are_sorted():
     assert list(in_order(by_type).layers) == [*layers[:2], "c", *layers[2:]]
 
 
+def test_the_name_of_the_model_is_none_of_a_layer():
+    names = ["net/a/kernel", "net/b/c/kernel"]
+    assert in_order(tensors(*names)).layers == {"a": names[:1], "b/c": names[1:]}
+    for others in ([], ["net/kernel"], ["network/b/kernel"], ["net//kernel"]):
+        assert "net/a" in in_order(tensors(*names[:1], *others)).layers
+    assert in_order({}).layers == {}
+
+
 def test_scopes_that_only_look_like_parts_of_a_layer_are_layers():
     names = ["net/query/kernel", "net/forward_dense/kernel", "net/fuel_cell/kernel", "lstm_cell/kernel"]
     assert list(in_order(tensors(*names)).layers) == [name.rpartition("/")[0] for name in names]

@@ -82,7 +82,16 @@ def in_order(tensors: Mapping[str, Tensor], *, is_told: bool = False) -> Ordered
     unknown = tuple(
         name for names in layers.values() if len(names) > 1 for name in names if _kind(name)[0] not in _RANKS
     )
-    return Ordered({layer: _in_layer(layer, layers[layer], tensors) for layer in order}, is_sorted, unknown)
+    start = _model_of(layers)
+    found = {layer.removeprefix(start): _in_layer(layer, layers[layer], tensors) for layer in order}
+    return Ordered(found, is_sorted, unknown)
+
+
+def _model_of(layers: Iterable[str]) -> str:
+    """The name of the model and a slash, if they come before each of several layers: Keras has layers without it."""
+    parts = [layer.partition("/") for layer in layers]
+    starts = {name + slash for name, slash, _ in parts}
+    return starts.pop() if len(parts) > 1 and len(starts) == 1 and all(rest for *_, rest in parts) else ""
 
 
 def natural_path(path: str) -> list[list[Any]]:
