@@ -66,4 +66,5 @@ def compare(
     """
     from panmodel.verify import comparing
 
-    return comparing.conversion(model, result, inputs, seed=seed, rtol=rtol, atol=atol, layers=layers)
+    model = comparing.as_far_as(model, result)
+    return comparing.models(model, result, inputs, seed=seed, rtol=rtol, atol=atol, layers=layers)

@@ -79,30 +79,18 @@ def models(
     return Verification(a.label, b.label, said, outputs, rtol, atol, compared, found, only_a, only_b)
 
 
-def conversion(
-    model: Model,
-    result: Model,
-    given: Mapping[str, np.ndarray] | None,
-    *,
-    seed: int,
-    rtol: float,
-    atol: float,
-    layers: bool,
-) -> Verification:
-    """Compare a model with what it was converted to; see `panmodel.verify.compare`."""
-    if isinstance(model.program, Graph):
-        model = replace(model, program=_cut(model.program, subject(result)))
-    return models(model, result, given, seed=seed, rtol=rtol, atol=atol, layers=layers)
-
-
-def _cut(graph: Graph, other: Subject) -> Graph:
-    """A graph, from where the other side begins to where it ends, as far as it has these values."""
+def as_far_as(model: Model, result: Model) -> Model:
+    """A model, from where what it was converted to begins to where that ends, as far as it has these values."""
+    graph = model.program
+    if not isinstance(graph, Graph):
+        return model
+    other = subject(result)
     there = {value.name for node in graph.nodes for value in node.outputs} | graph.outputs.keys()
     begins = [value.name for value in other.inputs]
     ends = [name for name in other.output_names if name in there]
     own = {value.name for value in graph.inputs}
     inner = not own.issuperset(begins) and there.union(own).issuperset(begins)
-    return cut(graph, begins if inner else None, ends or None)
+    return replace(model, program=cut(graph, begins if inner else None, ends or None))
 
 
 def _subjects(first: Model | Recorded, second: Model | Recorded) -> tuple[Subject, Subject]:
