@@ -1,7 +1,7 @@
 import pytest
 
 from panmodel.errors import CorruptError
-from panmodel.model.tensorflow.objects import Attribute, Slot, TrackedObject
+from panmodel.model.tensorflow.objects import Attribute, Slot, TrackedObject, parents, tracking_order
 
 FULL = TrackedObject(
     (("a", 1), ("b", 0)), (Attribute("VARIABLE_VALUE", "w", "w"),), (Slot(1, "m", 2),), ("a.Class", "its/name")
@@ -43,3 +43,13 @@ def test_a_renamed_attribute_has_the_name_that_readers_find():
     attribute = Attribute("VARIABLE_VALUE", "w", "w")
     assert attribute.renamed("w") is attribute
     assert attribute.renamed("v") == Attribute("VARIABLE_VALUE", "v", "v")
+
+
+def test_the_order_of_tracking_and_who_tracks_whom():
+    """The root has an optimizer first, and a model that shares a layer with it; nobody has the last object."""
+    children = [(("optimizer", 1), ("model", 2)), (("shared", 4),), (("a", 3), ("b", 4), ("root", 0)), (), (), ()]
+    nodes = [TrackedObject(each) for each in children]
+    assert list(tracking_order(nodes)) == [0, 1, 4, 2, 3]
+    assert list(tracking_order(nodes, last="optimizer")) == [0, 2, 3, 4, 1]
+    assert list(tracking_order([])) == []
+    assert parents(nodes) == {1: {0}, 2: {0}, 4: {1, 2}, 3: {2}, 0: {2}}

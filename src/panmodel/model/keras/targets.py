@@ -21,6 +21,7 @@ from panmodel.model.model import Model
 from panmodel.model.notice import Assumed, Notice, ReadOtherwise
 from panmodel.model.tensor import Tensor
 from panmodel.model.tensorflow.object_graph import ObjectGraph
+from panmodel.model.tensorflow.objects import tracking_order
 from panmodel.wire.hdf5.writing_datatypes import needs_name
 
 #: What the names of files end with that Keras 3 reads by paths of variables.
@@ -131,17 +132,5 @@ def _in_order_of_tracking(model: Model) -> dict[str, Tensor]:
     if not isinstance(model.structure, ObjectGraph):
         return tensors
     nodes = model.structure.nodes
-    found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    pending = [0]
-    while pending:
-        number = pending.pop()
-        if number in seen:
-            continue
-        seen.add(number)
-        for attribute in nodes[number].attributes:
-            if attribute.tensor in tensors:
-                found[attribute.tensor] = tensors[attribute.tensor]
-        children = sorted(nodes[number].children, key=lambda child: child[0] == _OPTIMIZER)
-        pending += [child for _, child in reversed(children)]
-    return found | tensors
+    tracked = (known.tensor for number in tracking_order(nodes, last=_OPTIMIZER) for known in nodes[number].attributes)
+    return {name: tensors[name] for name in tracked if name in tensors} | tensors

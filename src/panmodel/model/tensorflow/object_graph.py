@@ -23,7 +23,7 @@ from panmodel.limits import DEFAULT
 from panmodel.model.aliases import AliasedTensors
 from panmodel.model.tensor import ArrayTensor, Tensor
 from panmodel.model.tensorflow.object_training import object_training_state
-from panmodel.model.tensorflow.objects import Attribute, Slot, Table, TrackedObject
+from panmodel.model.tensorflow.objects import Attribute, Slot, Table, TrackedObject, parents
 from panmodel.model.training import TrainingState
 from panmodel.wire.protobuf import decode_bytes, encode_bytes
 from panmodel.wire.tensorflow_objects import (
@@ -123,14 +123,11 @@ class ObjectGraph:
 
     def _holding(self) -> set[int]:
         """Numbers of the objects that have tensors, or lead to some that have."""
-        parents: dict[int, list[int]] = {}
-        for number, node in enumerate(self.nodes):
-            for _, child in node.children:
-                parents.setdefault(child, []).append(number)
+        over = parents(self.nodes)
         pending = [n for n, node in enumerate(self.nodes) if node.attributes or node.slots or node.saver or node.tables]
         found = set(pending)
         while pending:
-            above = [parent for parent in parents.get(pending.pop(), ()) if parent not in found]
+            above = over.get(pending.pop(), set()) - found
             found.update(above)
             pending += above
         return found

@@ -16,7 +16,7 @@ from functools import cached_property
 from panmodel.errors import LimitError
 from panmodel.limits import DEFAULT
 from panmodel.model.tensor import Tensor
-from panmodel.model.tensorflow.objects import TrackedObject
+from panmodel.model.tensorflow.objects import TrackedObject, parents, tracking_order
 from panmodel.model.training import TrainingState, optimizer_kind
 
 _COUNTERS = ("iter", "_iterations", "iterations")
@@ -170,12 +170,7 @@ class _Finder:
 
     @cached_property
     def _parents(self) -> dict[int, set[int]]:
-        """The objects that call an object theirs."""
-        found: dict[int, set[int]] = {}
-        for number, node in enumerate(self._nodes):
-            for _, child in node.children:
-                found.setdefault(child, set()).add(number)
-        return found
+        return parents(self._nodes)
 
     def _items(self, number: int) -> list[tuple[int, str]]:
         """The tensors in a list, each with its place."""
@@ -223,7 +218,7 @@ class _Finder:
     def _take_namesakes(self, left: list[str], own: frozenset[str], full: Mapping[str, str]) -> None:
         """The slots of weights that have one name in different models: these follow each other as their slots do."""
         weights: dict[str, list[str]] = {}
-        for name in self._in_order():
+        for name in dict.fromkeys(name for number in tracking_order(self._nodes) for name in self._of(number)):
             if name not in own and full[name]:
                 weights.setdefault(full[name], []).append(name)
         slots: dict[tuple[str, str], list[str]] = {}
@@ -233,17 +228,6 @@ class _Finder:
                 slots.setdefault(found, []).append(name)
         for (shared, slot), names in slots.items():
             self._take_pairs(slot, weights[shared], names)
-
-    def _in_order(self) -> Iterator[str]:
-        """All tensors of objects, in the order in which the objects call each other theirs."""
-        pending, seen = [0], set[int]()
-        while pending:
-            number = pending.pop()
-            if number in seen:
-                continue
-            seen.add(number)
-            yield from dict.fromkeys(self._of(number))
-            pending.extend(child for _, child in reversed(self._nodes[number].children))
 
     def _take_scales(self, children: Mapping[str, int]) -> None:
         """What an optimizer keeps that only scales the loss: the one inside trains, and counts the steps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -111,6 +112,32 @@ class TrackedObject:
         if any(not 0 <= number < count for number in numbers):
             raise CorruptError(f"an object graph that points beyond its {count} objects")
         return found
+
+
+def tracking_order(nodes: Sequence[TrackedObject], *, last: str = "") -> Iterator[int]:
+    """Numbers of the objects in the order in which they call each other theirs, from the root on, each once.
+
+    Args:
+        nodes: All of them, the root first; those that nobody calls theirs are left out.
+        last: What an object calls the child that comes after its others.
+    """
+    pending, seen = [0] if nodes else [], set[int]()
+    while pending:
+        number = pending.pop()
+        if number not in seen:
+            seen.add(number)
+            yield number
+            children = sorted(nodes[number].children, key=lambda child: child[0] == last)
+            pending += [child for _, child in reversed(children)]
+
+
+def parents(nodes: Sequence[TrackedObject]) -> dict[int, set[int]]:
+    """Number of an object → those of the objects that call it theirs."""
+    found: dict[int, set[int]] = {}
+    for number, node in enumerate(nodes):
+        for _, child in node.children:
+            found.setdefault(child, set()).add(number)
+    return found
 
 
 def _rows(plain: dict[str, Any], field: str, types: tuple[type, ...]) -> list[tuple[Any, ...]]:
